@@ -1,0 +1,127 @@
+"""What the rest of saga_es asks of a store. Synchronous: it is called from one executor hop per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from eventsourcing.persistence import StoredEvent
+
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Recorded
+from saga_es.model.lifecycle import SagaStatus
+from saga_es.model.summary import Page, SagaSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events of one saga, encoded and ready for a transaction.
+
+    Attributes:
+        expected_version: the version the stream has to be at; the events follow it without gaps.
+        summary: the saga's new index row, or ``None`` where what it shows did not change.
+        is_open: whether recovery has to look at this saga (goes into the index row).
+    """
+
+    saga_id: str
+    expected_version: int
+    events: tuple[StoredEvent, ...]
+    summary: SagaSummary | None
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What others appended: the newest version of each stream seen, and where to go on from."""
+
+    position: int
+    versions: Mapping[str, int]
+
+
+class Store(Protocol):
+    """The port every store implements; one contract suite (tests/contract) runs against all."""
+
+    @property
+    def url(self) -> str:
+        """The store's address for messages, without its password."""
+        ...
+
+    def prepare(
+        self,
+        saga_id: str,
+        *,
+        expected_version: int,
+        events: Sequence[Recorded],
+        summary: SagaSummary | None,
+        is_open: bool,
+    ) -> Append:
+        """Encode events for ``append``; pure, so that it can overlap a commit in flight."""
+        ...
+
+    def append(self, batch: Sequence[Append]) -> None:
+        """Write all of the batch in one transaction and return once it is durable, or write none of it.
+
+        Raises:
+            VersionConflict: a stream (``saga_id`` of the error, where it is known) is past what was expected.
+            StoreUnavailable: the connection failed; whether the batch was committed is unknown.
+        """
+        ...
+
+    def already_recorded(self, append: Append) -> bool:
+        """Whether exactly these events stand in the stream: the read-back after an unknown commit."""
+        ...
+
+    def read(self, saga_id: str, *, after: int = 0, upto: int | None = None) -> tuple[Recorded, ...]:
+        """Return the stream's events with ``after < version <= upto``; empty if there is none."""
+        ...
+
+    def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
+        """Return each stream whole, or the error (StoredEventError) that keeps it from being read."""
+        ...
+
+    def record_definition(self, definition: SagaDefinition) -> None:
+        """Record the plan under its digest unless it is there; a stream of its own."""
+        ...
+
+    def definition(self, digest: str) -> SagaDefinition | None: ...
+
+    def summary(self, saga_id: str) -> SagaSummary | None: ...
+
+    def find(
+        self,
+        *,
+        status: SagaStatus | None = None,
+        definition: str | None = None,
+        parked: bool | None = None,
+        started_before: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page: ...
+
+    def open_sagas(self, *, after: str | None = None, limit: int = 1000) -> Sequence[str]:
+        """Return ids (ascending) of the sagas that recovery has to look at, from the index alone."""
+        ...
+
+    def set_parked(self, saga_id: str, reason: str | None, *, at: datetime) -> None:
+        """Show a saga as parked (or not) in the index without an event: incompatible, or set aside."""
+        ...
+
+    def position(self) -> int:
+        """The end of the log now, for ``changes``."""
+        ...
+
+    def changes(self, position: int, *, limit: int = 10_000) -> Changes:
+        """Return what was appended after ``position`` by anybody, this process included."""
+        ...
+
+    def changed_by_others(self) -> bool:
+        """Whether another connection may have committed since the last call; cheap enough to poll."""
+        ...
+
+    def claim(self) -> None:
+        """Take the engine's place on this store until ``close``, or raise StoreInUse."""
+        ...
+
+    def close(self) -> None: ...
