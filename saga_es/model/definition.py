@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, StringConstraints, model_validator
 from saga_es.errors import DefinitionError
 from saga_es.model.base import Frozen
 from saga_es.model.graph import Graph
+from saga_es.model.plan import Plan
 
 STEP_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
@@ -138,7 +139,14 @@ class SagaDefinition(Frozen):
         nodes = self.nodes
         pivot = [node.name for node in nodes if isinstance(node, StepDefinition) and node.pivot]
         undoable = {node.name for node in nodes if isinstance(node, StepDefinition) and node.compensation}
-        return Graph.build(self.name, {node.name: node.needs for node in nodes}, pivots=pivot, undoable=undoable)
+        return Graph.build(
+            self.name, {node.name: node.needs for node in nodes}, pivots=pivot, undoable=undoable
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the fold needs of this, worked out once."""
+        return Plan.of(self)
 
     @cached_property
     def digest(self) -> str:
@@ -172,7 +180,9 @@ class SagaDefinition(Frozen):
         digest = data.pop("digest", None)
         made = cls.model_validate_json(json.dumps(data))
         if digest is not None and digest != made.digest:
-            raise ValueError(f"the plan of {made.name!r} has the digest {made.digest}, but is recorded as {digest}")
+            raise ValueError(
+                f"the plan of {made.name!r} has the digest {made.digest}, but is recorded as {digest}"
+            )
         return made
 
 

@@ -19,7 +19,9 @@ Op = Literal["action", "compensation"]
 class Event(Frozen):
     """One thing that happened to one saga. When and at which version stands in its ``Recorded``."""
 
-    schema_version: ClassVar[int] = 1  # raised with a field's change, beside an upcast_vN_vN+1 in the store's mapper
+    schema_version: ClassVar[int] = (
+        1  # raised with a field's change, beside an upcast_vN_vN+1 in the store's mapper
+    )
 
 
 class StepEvent(Event):

@@ -70,7 +70,9 @@ def _sorted(
             if unmet[dependent] == 0:
                 ready.append(dependent)
     if len(ready) < len(names):
-        raise DefinitionError(f"the steps need each other in a circle: {_cycle(names, needs, unmet)}", where=saga)
+        raise DefinitionError(
+            f"the steps need each other in a circle: {_cycle(names, needs, unmet)}", where=saga
+        )
     return tuple(ready)
 
 
@@ -94,7 +96,9 @@ def _pivot(
     if not pivots:
         return None, 0
     if len(pivots) > 1:
-        raise DefinitionError(f"has {len(pivots)} pivots ({', '.join(pivots)}); at most one is possible", where=saga)
+        raise DefinitionError(
+            f"has {len(pivots)} pivots ({', '.join(pivots)}); at most one is possible", where=saga
+        )
     pivot = index[pivots[0]]
     after = 0
     for number, name in enumerate(names):

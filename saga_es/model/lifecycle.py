@@ -70,6 +70,8 @@ SAGA: Declared = (
     ("SagaStarted", [UNBORN], "pending"),
     ("StepDispatched", ["pending"], "running"),
     ("SignalAwaited", ["pending"], "running"),
+    ("StepDispatched", ["running"], KEEP),  # and in no other state: nothing starts once it compensates
+    ("SignalAwaited", ["running"], KEEP),
     ("SagaSucceeded", ["pending", "running"], "succeeded"),
     ("SagaCompensating", ["pending", "running"], "compensating"),
     ("SagaFailed", ["compensating"], "failed"),
@@ -129,7 +131,9 @@ def machine(states: Sequence[str], declared: Declared, initial: str) -> Machine:
             if (source, trigger) in seen:  # `transitions` would take the first and say nothing
                 raise ValueError(f"two rows for {trigger} from {source}")
             seen.add((source, trigger))
-    rows = [{"trigger": trigger, "source": list(sources), "dest": dest} for trigger, sources, dest in declared]
+    rows = [
+        {"trigger": trigger, "source": list(sources), "dest": dest} for trigger, sources, dest in declared
+    ]
     return Machine(
         model=None, states=list(states), transitions=rows, initial=initial,
         auto_transitions=False, send_event=False,

@@ -1,0 +1,154 @@
+"""One pure function decides: given how a saga stands and what is asked of it, what happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saga_es.errors import (
+    IllegalTransition,
+    PastPivot,
+    SagaAlreadyEnded,
+    SagaIdConflict,
+    SignalConflict,
+    UnknownSaga,
+)
+from saga_es.model import events as ev
+from saga_es.model.advance import advance
+from saga_es.model.commands import (
+    CancelSaga,
+    Command,
+    DeliverSignal,
+    PauseSaga,
+    RecordOutcome,
+    RepairCommand,
+    ResumeSaga,
+    StartSaga,
+    Wake,
+)
+from saga_es.model.decision import Decision
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Event
+from saga_es.model.lifecycle import SIGNAL_LIFECYCLE
+from saga_es.model.outcomes import record_outcome
+from saga_es.model.repair import repair, same_json
+from saga_es.model.state import SagaState
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a command causes: the events, and the state once they are recorded."""
+
+    events: tuple[Event, ...]
+    state: SagaState
+
+
+def decide(definition: SagaDefinition, state: SagaState, command: Command) -> tuple[Event, ...]:
+    """Return the events that ``command`` causes; the empty tuple if it was handled before.
+
+    Args:
+        definition: the saga's recorded plan.
+        state: how the saga stands; ``SagaState.unborn(...)`` before its start.
+        command: carries its own time, ``at`` (aware UTC), and the room for new attempts.
+
+    Returns:
+        Events in log order, versions ``state.version + 1`` to ``+ n``.
+
+    Raises:
+        IllegalTransition: the lifecycle, or a guard on it, has no such move.
+        SagaError: another of the promised errors of the command; nothing happened.
+
+    Source: the Decider pattern, J. Chassaing, 2021.
+    """
+    return decide_with_state(definition, state, command).events
+
+
+def decide_with_state(definition: SagaDefinition, state: SagaState, command: Command) -> Decided:
+    """Decide, and return the state that the events lead to beside them: what ``evolve`` would give."""
+    if state.version == 0 and not isinstance(command, StartSaga):
+        raise UnknownSaga(state.saga_id)
+    decision = Decision(definition, state, command)
+    match command:
+        case StartSaga():
+            _start(decision, command)
+        case RecordOutcome():
+            record_outcome(decision, command)
+        case DeliverSignal():
+            _signal(decision, command)
+        case CancelSaga():
+            _cancel(decision, command)
+        case PauseSaga() | ResumeSaga():
+            _pause_or_resume(decision, command)
+        case RepairCommand():
+            repair(decision, command)
+        case Wake():
+            pass
+        case _:
+            raise TypeError(f"{type(command).__name__} is no command that decide knows")
+    advance(decision)
+    if not decision.events:
+        return Decided((), state)
+    return Decided(tuple(decision.events), SagaState(decision.fold))
+
+
+def _start(decision: Decision, command: StartSaga) -> None:
+    fold, definition = decision.fold, decision.definition
+    if fold.version:
+        if fold.definition != definition.name or not same_json(fold.input, command.input):
+            raise SagaIdConflict(fold.saga_id, definition=definition.name, recorded=fold.definition)
+        return
+    decision.emit(
+        ev.SagaStarted(
+            definition=definition.name,
+            definition_version=definition.version,
+            digest=definition.digest,
+            input=command.input,
+        )
+    )
+
+
+def _signal(decision: Decision, command: DeliverSignal) -> None:
+    fold = decision.fold
+    index = fold.signal_index(command.signal)
+    node = fold.nodes[index]
+    if node.status == "received" and same_json(node.result, command.payload):
+        return
+    if fold.status in ("succeeded", "failed"):
+        raise SagaAlreadyEnded(fold.saga_id, status=fold.status, asked=f"the signal {command.signal!r}")
+    if fold.draining:
+        raise IllegalTransition(
+            fold.what(index),
+            status=node.status,
+            trigger="SignalReceived",
+            why="the saga is on its way back and uses no more signals",
+        )
+    if node.status == "received":
+        raise SignalConflict(command.signal, saga_id=fold.saga_id)
+    if (node.status, "SignalReceived") not in SIGNAL_LIFECYCLE.rows:
+        SIGNAL_LIFECYCLE.after(node.status, "SignalReceived", what=fold.what(index))
+    was_parked = fold.is_parked(index)
+    decision.emit(ev.SignalReceived(signal=command.signal, payload=command.payload))
+    if was_parked:
+        decision.emit(ev.SagaUnparked(step=command.signal))
+
+
+def _cancel(decision: Decision, command: CancelSaga) -> None:
+    fold = decision.fold
+    if fold.status in ("succeeded", "failed"):
+        raise SagaAlreadyEnded(fold.saga_id, status=fold.status, asked="cancel")
+    if fold.cancel_requested:
+        return
+    pivot = fold.plan.graph.pivot
+    if pivot is not None and not fold.draining and (fold.pivot_dispatched or fold.past_pivot):
+        raise PastPivot(fold.saga_id, pivot=decision.name(pivot))
+    decision.emit(ev.CancelRequested(by=command.by, reason=command.reason))
+
+
+def _pause_or_resume(decision: Decision, command: PauseSaga | ResumeSaga) -> None:
+    fold = decision.fold
+    asked = "pause" if isinstance(command, PauseSaga) else "resume"
+    if fold.status in ("succeeded", "failed"):
+        raise SagaAlreadyEnded(fold.saga_id, status=fold.status, asked=asked)
+    if isinstance(command, PauseSaga) and not fold.paused:
+        decision.emit(ev.SagaPaused(by=command.by, reason=command.reason))
+    elif isinstance(command, ResumeSaga) and fold.paused:
+        decision.emit(ev.SagaResumed(by=command.by, reason=command.reason))

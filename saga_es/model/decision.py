@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from saga_es.model.commands import Command, Defaults
+from saga_es.model.definition import Retry, SagaDefinition, StepDefinition
+from saga_es.model.events import Event, Op
+from saga_es.model.evolve import apply
+from saga_es.model.fold import Fold
+from saga_es.model.state import SagaState
+
+
+class Decision:
+    """Events in the making: each is applied as it is emitted, so that the next is decided on top of it."""
+
+    __slots__ = ("command", "definition", "events", "fold", "room")
+
+    def __init__(self, definition: SagaDefinition, state: SagaState, command: Command) -> None:
+        self.definition = definition
+        self.command = command
+        self.fold: Fold = state.fold.copy()
+        self.events: list[Event] = []
+        self.room = command.room
+
+    @property
+    def at(self) -> datetime:
+        return self.command.at
+
+    def emit(self, event: Event) -> None:
+        apply(self.fold, event)
+        self.events.append(event)
+
+    def name(self, index: int) -> str:
+        return self.fold.plan.names[index]
+
+    def step(self, index: int) -> StepDefinition:
+        node = self.definition.nodes[index]
+        assert isinstance(node, StepDefinition)  # noqa: S101 - the callers' masks hold steps only
+        return node
+
+    def retry_policy(self, index: int, op: Op) -> Retry:
+        return retry_policy(self.definition, index, op, self.command.defaults)
+
+    def deadline(self, index: int, op: Op) -> datetime | None:
+        timeout = timeout_policy(self.definition, index, op, self.command.defaults)
+        return None if timeout is None else self.at + timeout
+
+    def due_after(self, retry: Retry, tried: int) -> datetime:
+        return self.at + retry.delay_after(tried, self.command.jitter)
+
+
+def retry_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defaults) -> Retry:
+    """Return the step's own policy, or the engine's: past the pivot actions are as stubborn as compensations."""
+    step = definition.nodes[index]
+    assert isinstance(step, StepDefinition)  # noqa: S101 - signals are never tried
+    if op == "compensation":
+        own = step.compensation.retry if step.compensation else None
+        return own or defaults.compensation_retry
+    if step.retry is not None:
+        return step.retry
+    after_pivot = definition.graph.after_pivot >> index & 1
+    return defaults.compensation_retry if after_pivot else defaults.step_retry
+
+
+def timeout_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defaults) -> timedelta | None:
+    """Return how long one attempt may take, or ``None`` for ever."""
+    step = definition.nodes[index]
+    assert isinstance(step, StepDefinition)  # noqa: S101 - signals are never tried
+    named: timedelta | Literal["default"] | None = step.timeout
+    if op == "compensation":
+        named = step.compensation.timeout if step.compensation else "default"
+    return defaults.step_timeout if named == "default" else named

@@ -1,0 +1,278 @@
+"""The state as the fold keeps it: nodes, and the sets that say what is open, ready, due and owed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from saga_es.errors import IllegalTransition, UnknownSignal, UnknownStep
+from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE, UNBORN
+from saga_es.model.node import Node
+from saga_es.model.plan import Plan
+from saga_es.model.problem import Problem
+from saga_es.model.vector import Vector, bits
+
+SATISFIED = frozenset({"succeeded", "skipped", "received"})
+UNDONE = frozenset({"undoing", "undo_retrying", "compensated", "stuck", "forced"})
+
+
+class Fold:
+    """One saga's state while events are applied. Copied, then changed; its parts are persistent.
+
+    Attributes:
+        ready, to_await: steps that may be dispatched, signals that may be awaited, once there is room.
+        open_actions, open_undos: attempts whose dispatch is recorded and whose answer is not.
+        retrying: actions that wait for another attempt.
+        owed, undo_ready: compensations not finished; those of them that may be dispatched.
+        cleared: nodes, while compensating, that no longer hold back what they needed.
+        dues: (due, node) of retries and signals, ascending.
+        parks: (node, reason) of what is parked; node -1 is the whole saga.
+        remaining: nodes that are not released; none are left when the saga has succeeded.
+        draining: a failure or cancel is recorded: nothing new starts.
+    """
+
+    __slots__ = (
+        "cancel_requested", "cause", "cleared", "definition", "definition_version", "digest", "draining",
+        "dues", "input", "nodes", "open_actions", "open_undos", "owed", "parks", "past_pivot", "paused",
+        "pivot_dispatched", "plan", "ready", "remaining", "retrying", "saga_id", "status", "to_await",
+        "undo_ready", "version",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, saga_id: str) -> None:
+        self.plan = plan
+        self.saga_id = saga_id
+        self.version = 0
+        self.status: str = UNBORN
+        self.definition = plan.saga
+        self.definition_version = 0
+        self.digest = ""
+        self.input: JsonValue = None
+        self.nodes: Vector[Node] = plan.at_rest
+        self.ready = plan.first_steps
+        self.to_await = plan.first_signals
+        self.open_actions = self.open_undos = self.retrying = 0
+        self.owed = self.undo_ready = self.cleared = 0
+        self.dues: tuple[tuple[datetime, int], ...] = ()
+        self.parks: tuple[tuple[int, Problem], ...] = ()
+        self.remaining = len(plan.names)
+        self.draining = self.paused = self.cancel_requested = False
+        self.pivot_dispatched = self.past_pivot = False
+        self.cause: Problem | None = None
+
+    def copy(self) -> Fold:
+        new = Fold.__new__(Fold)
+        # Written out, as in Node: once for every decision and every single fold step.
+        new.cancel_requested = self.cancel_requested
+        new.cause = self.cause
+        new.cleared = self.cleared
+        new.definition = self.definition
+        new.definition_version = self.definition_version
+        new.digest = self.digest
+        new.draining = self.draining
+        new.dues = self.dues
+        new.input = self.input
+        new.nodes = self.nodes
+        new.open_actions = self.open_actions
+        new.open_undos = self.open_undos
+        new.owed = self.owed
+        new.parks = self.parks
+        new.past_pivot = self.past_pivot
+        new.paused = self.paused
+        new.pivot_dispatched = self.pivot_dispatched
+        new.plan = self.plan
+        new.ready = self.ready
+        new.remaining = self.remaining
+        new.retrying = self.retrying
+        new.saga_id = self.saga_id
+        new.status = self.status
+        new.to_await = self.to_await
+        new.undo_ready = self.undo_ready
+        new.version = self.version
+        return new
+
+    # -- moves ---------------------------------------------------------------------------------------
+
+    def move_saga(self, trigger: str) -> None:
+        target = SAGA_LIFECYCLE.rows.get((self.status, trigger))
+        if target is None:
+            SAGA_LIFECYCLE.after(self.status, trigger, what=f"saga {self.saga_id!r}")
+        else:
+            self.status = target
+
+    def step_index(self, name: str) -> int:
+        index = self.plan.index.get(name)
+        if index is None or self.plan.signals >> index & 1:
+            steps = [n for i, n in enumerate(self.plan.names) if not self.plan.signals >> i & 1]
+            raise UnknownStep(name, saga_id=self.saga_id, known=steps)
+        return index
+
+    def signal_index(self, name: str) -> int:
+        index = self.plan.index.get(name)
+        if index is None or not self.plan.signals >> index & 1:
+            signals = [self.plan.names[i] for i in bits(self.plan.signals)]
+            raise UnknownSignal(name, saga_id=self.saga_id, known=signals)
+        return index
+
+    def moved_step(self, name: str, trigger: str) -> tuple[int, Node]:
+        """Return the step's number and a copy of its node, moved; raise IllegalTransition without a row."""
+        index = self.step_index(name)
+        node = self.nodes[index]
+        target = STEP_LIFECYCLE.rows.get((node.status, trigger))
+        if target is None:
+            allowed = STEP_LIFECYCLE.allowed(node.status)
+            raise IllegalTransition(self.what(index), status=node.status, trigger=trigger, allowed=allowed)
+        node = node.copy()
+        node.status = target
+        return index, node
+
+    def moved_signal(self, name: str, trigger: str) -> tuple[int, Node]:
+        index = self.signal_index(name)
+        node = self.nodes[index].copy()
+        node.status = SIGNAL_LIFECYCLE.after(node.status, trigger, what=self.what(index))
+        return index, node
+
+    def what(self, index: int) -> str:
+        kind = "signal" if self.plan.signals >> index & 1 else "step"
+        return f"{kind} {self.plan.names[index]!r} of saga {self.saga_id!r}"
+
+    def put(self, index: int, node: Node) -> None:
+        self.nodes = self.nodes.set(index, node)
+
+    # -- due times and parking -----------------------------------------------------------------------
+
+    def set_due(self, index: int, node: Node, due: datetime | None) -> None:
+        """Give a node (a copy) another due time, and keep the sorted list of them."""
+        if node.due is not None:
+            place = bisect_left(self.dues, (node.due, index))
+            self.dues = self.dues[:place] + self.dues[place + 1 :]
+        node.due = due
+        if due is not None:
+            place = bisect_left(self.dues, (due, index))
+            self.dues = (*self.dues[:place], (due, index), *self.dues[place:])
+
+    def is_parked(self, index: int) -> bool:
+        return any(parked == index for parked, _ in self.parks)
+
+    def unpark(self, index: int) -> None:
+        self.parks = tuple(park for park in self.parks if park[0] != index)
+
+    # -- going forward -------------------------------------------------------------------------------
+
+    def settle(self, index: int) -> None:
+        """The action is no longer in flight, waiting or due."""
+        keep = ~(1 << index)
+        self.open_actions &= keep
+        self.retrying &= keep
+        self.ready &= keep
+
+    def release(self, index: int) -> None:
+        """Let go what waited for this node, if it is done and all it needs is; and so on through the graph."""
+        waiting = [index]
+        while waiting:
+            number = waiting.pop()
+            node = self.nodes[number]
+            if node.released or node.unmet or node.status not in SATISFIED:
+                continue
+            node = node.copy()
+            node.released = True
+            self.put(number, node)
+            self.remaining -= 1
+            if number == self.plan.graph.pivot:
+                self.past_pivot = True
+            for dependent in self.plan.graph.dependents[number]:
+                self._met(dependent)
+                waiting.append(dependent)
+
+    def _met(self, dependent: int) -> None:
+        node = self.nodes[dependent].copy()
+        node.unmet -= 1
+        self.put(dependent, node)
+        if node.unmet == 0 and node.status == "waiting":
+            if self.plan.signals >> dependent & 1:
+                self.to_await |= 1 << dependent
+            else:
+                self.ready |= 1 << dependent
+
+    def drain(self, cause: Problem) -> None:
+        """Nothing new starts from here on; the first failure is the cause."""
+        if self.status in ("pending", "running") and not self.draining:
+            self.draining = True
+            self.cause = cause
+
+    # -- going back ----------------------------------------------------------------------------------
+
+    def begin_undo(self) -> None:
+        """Work out, once, what is owed and what holds it back: the reverse of the graph."""
+        graph = self.plan.graph
+        for index in reversed(graph.topological):
+            blockers = sum(1 for dependent in graph.dependents[index] if not self.cleared >> dependent & 1)
+            node = self.nodes[index]
+            owes = bool(self.plan.undoable >> index & 1) and node.status in ("succeeded", "unknown")
+            if blockers:
+                node = node.copy()
+                node.blockers = blockers
+                self.put(index, node)
+            self._place(index, owes=owes, blockers=blockers)
+
+    def owe_again(self, index: int) -> None:
+        """A rejected step was given a result while compensating: its undo joins in, before those it needed."""
+        if not self.plan.undoable >> index & 1 or self.owed >> index & 1:
+            return
+        was_cleared = bool(self.cleared >> index & 1)
+        self.cleared &= ~(1 << index)
+        self._place(index, owes=True, blockers=self.nodes[index].blockers)
+        if was_cleared:
+            self._hold_back(index)
+
+    def _hold_back(self, index: int) -> None:
+        for need in self.plan.graph.needs[index]:
+            node = self.nodes[need].copy()
+            node.blockers += 1
+            self.put(need, node)
+            self.undo_ready &= ~(1 << need)
+            if self.cleared >> need & 1:
+                self.cleared &= ~(1 << need)
+                self._hold_back(need)
+
+    def _place(self, index: int, *, owes: bool, blockers: int) -> None:
+        bit = 1 << index
+        if owes:
+            self.owed |= bit
+            if not blockers:
+                self.undo_ready |= bit
+        elif not blockers:
+            self.cleared |= bit
+
+    def clear(self, index: int) -> None:
+        """The node's undo is finished, or not owed after all: what it needed may be undone."""
+        self.owed &= ~(1 << index)
+        self.undo_ready &= ~(1 << index)
+        waiting = [index]
+        while waiting:
+            number = waiting.pop()
+            if self.cleared >> number & 1 or self.nodes[number].blockers or self.owed >> number & 1:
+                continue
+            self.cleared |= 1 << number
+            for need in self.plan.graph.needs[number]:
+                node = self.nodes[need].copy()
+                node.blockers -= 1
+                self.put(need, node)
+                if node.blockers == 0 and self.owed >> need & 1:
+                    self.undo_ready |= 1 << need
+                waiting.append(need)
+
+    def standing(self) -> tuple[str, ...]:
+        """Return the steps of which an effect may stand although nothing more is going to undo it."""
+        names: list[str] = []
+        for index, node in enumerate(self.nodes):
+            bit = 1 << index
+            if (self.plan.signals | self.plan.read_only) & bit:
+                continue
+            if node.stands or node.status in ("succeeded", "unknown"):
+                names.append(self.plan.names[index])
+        return tuple(names)
+
+    def forced(self) -> bool:
+        return any(node.status == "forced" for node in self.nodes)

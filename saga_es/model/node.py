@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from saga_es.model.events import Op
+from saga_es.model.problem import Problem
+
+
+class Node:
+    """What the fold knows of one step or signal. Never changed once it stands in a state: copied, then set.
+
+    Attributes:
+        attempts, undo_attempts: of the action; of the compensation in its current ``round``.
+        budget_from, undo_budget_from: attempts made before the retry budget was last renewed.
+        result, has_result: the action's result or the signal's payload, once known.
+        undo_error: the compensation's last error while it is unfinished.
+        unmet: needs that are not released; released when it is done and all it needs is.
+        blockers: dependents that must be undone before this one.
+        doubtful: an attempt has no definite answer, so a later rejection is not definite either.
+        undo_blind: the current round's compensation was given ``None``.
+        stands: a late reply says that the effect happened although the step is settled as not done.
+        done: the step succeeded at some time (or an operator supplied its result), undone since or not.
+        supplied: an operator settled it, so that the same repair again appends nothing.
+        late: late replies recorded so far, as (op, round, attempt).
+    """
+
+    __slots__ = (
+        "attempts", "blockers", "budget_from", "deadline", "done", "doubtful", "due", "error", "has_result",
+        "late", "released", "result", "round", "stands", "status", "supplied", "undo_attempts", "undo_blind",
+        "undo_budget_from", "undo_error", "unmet",
+    )  # fmt: skip
+
+    status: str
+    attempts: int
+    undo_attempts: int
+    budget_from: int
+    undo_budget_from: int
+    round: int
+    result: JsonValue
+    has_result: bool
+    error: Problem | None
+    undo_error: Problem | None
+    deadline: datetime | None
+    due: datetime | None
+    unmet: int
+    blockers: int
+    released: bool
+    doubtful: bool
+    undo_blind: bool
+    stands: bool
+    done: bool
+    supplied: bool
+    late: tuple[tuple[Op, int, int], ...]
+
+    def __init__(self, unmet: int) -> None:
+        self.status = "waiting"
+        self.attempts = self.undo_attempts = self.budget_from = self.undo_budget_from = 0
+        self.round = 1
+        self.result = None
+        self.error = self.undo_error = None
+        self.deadline = self.due = None
+        self.unmet = unmet
+        self.blockers = 0
+        self.has_result = self.released = self.doubtful = self.undo_blind = False
+        self.stands = self.done = self.supplied = False
+        self.late = ()
+
+    def copy(self) -> Node:
+        # Written out: this runs for every event, and a loop over __slots__ takes five times as long.
+        new = Node.__new__(Node)
+        new.status = self.status
+        new.attempts = self.attempts
+        new.undo_attempts = self.undo_attempts
+        new.budget_from = self.budget_from
+        new.undo_budget_from = self.undo_budget_from
+        new.round = self.round
+        new.result = self.result
+        new.has_result = self.has_result
+        new.error = self.error
+        new.undo_error = self.undo_error
+        new.deadline = self.deadline
+        new.due = self.due
+        new.unmet = self.unmet
+        new.blockers = self.blockers
+        new.released = self.released
+        new.doubtful = self.doubtful
+        new.undo_blind = self.undo_blind
+        new.stands = self.stands
+        new.done = self.done
+        new.supplied = self.supplied
+        new.late = self.late
+        return new
+
+    def signature(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in Node.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self.signature() == other.signature()
+
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - compared by value, results may be lists

@@ -1,0 +1,65 @@
+"""What the fold needs of a definition, worked out once: masks by node number and the nodes at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from saga_es.model.graph import Graph
+from saga_es.model.node import Node
+from saga_es.model.vector import Vector
+
+if TYPE_CHECKING:
+    from saga_es.model.definition import SagaDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sets of nodes are bit masks of their numbers in the declared order.
+
+    Attributes:
+        signals: the nodes that wait.
+        undoable: the steps that have a compensation.
+        read_only: the steps that leave nothing behind.
+        at_rest: every node before anything happened.
+        first_steps, first_signals: the nodes that need nothing.
+    """
+
+    saga: str
+    graph: Graph
+    names: Sequence[str]
+    index: Mapping[str, int]
+    signals: int
+    undoable: int
+    read_only: int
+    at_rest: Vector[Node]
+    first_steps: int
+    first_signals: int
+
+    @classmethod
+    def of(cls, definition: SagaDefinition) -> Plan:
+        graph = definition.graph
+        signals = _mask(graph, (signal.name for signal in definition.signals))
+        first = _mask(
+            graph, (name for name, needs in zip(graph.names, graph.needs, strict=True) if not needs)
+        )
+        return cls(
+            saga=definition.name,
+            graph=graph,
+            names=graph.names,
+            index=graph.index,
+            signals=signals,
+            undoable=_mask(graph, (step.name for step in definition.steps if step.compensation)),
+            read_only=_mask(graph, (step.name for step in definition.steps if step.read_only)),
+            at_rest=Vector(Node(len(needs)) for needs in graph.needs),
+            first_steps=first & ~signals,
+            first_signals=first & signals,
+        )
+
+
+def _mask(graph: Graph, names: Iterable[str]) -> int:
+    mask = 0
+    for name in names:
+        mask |= 1 << graph.index[name]
+    return mask

@@ -1,0 +1,95 @@
+"""What a recorded state asks of the world. Level-triggered: recovery is replay, then this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from saga_es.model.definition import SagaDefinition, StepDefinition
+from saga_es.model.effects import CancelAttempt, Effect, NeedRoom, RunAttempt, WakeAt
+from saga_es.model.events import Op
+from saga_es.model.fold import Fold
+from saga_es.model.keys import call_key
+from saga_es.model.state import SagaState
+from saga_es.model.vector import bits
+
+
+@dataclass(slots=True)
+class Handed:
+    """What the caller has in hand already, as masks of node numbers: attempts whose answer is still to come."""
+
+    actions: int = 0
+    undos: int = 0
+
+
+def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = None) -> tuple[Effect, ...]:
+    """Return the effects still owed: all of them, or what ``handed`` does not hold yet.
+
+    Reads the state, not events, so that the first call after a crash and the thousandth are the same.
+    """
+    fold = state.fold
+    held = handed or Handed()
+    return (*_attempts(definition, fold, held), *_cancellations(definition, fold), *_waits(fold))
+
+
+def _attempts(definition: SagaDefinition, fold: Fold, held: Handed) -> Iterator[RunAttempt]:
+    for index in bits(fold.open_actions & ~held.actions):
+        yield _action(definition, fold, index)
+    for index in bits(fold.open_undos & ~held.undos):
+        yield _compensation(fold, index)
+
+
+def _action(definition: SagaDefinition, fold: Fold, index: int) -> RunAttempt:
+    step = definition.nodes[index]
+    arguments: list[JsonValue] = [fold.input]
+    absent = 0
+    if isinstance(step, StepDefinition):
+        for place, need in enumerate(step.needs, start=1):
+            node = fold.nodes[fold.plan.index[need]]
+            arguments.append(node.result)
+            if node.status == "skipped":
+                absent |= 1 << place
+    return _attempt(fold, index, "action", tuple(arguments), absent)
+
+
+def _compensation(fold: Fold, index: int) -> RunAttempt:
+    node = fold.nodes[index]
+    result = None if node.undo_blind else node.result
+    return _attempt(fold, index, "compensation", (fold.input, result), 2 if node.undo_blind else 0)
+
+
+def _attempt(fold: Fold, index: int, op: Op, arguments: tuple[JsonValue, ...], absent: int) -> RunAttempt:
+    node, name = fold.nodes[index], fold.plan.names[index]
+    round_ = 1 if op == "action" else node.round
+    action_key = call_key(fold.saga_id, name, "action", 1)
+    return RunAttempt(
+        saga_id=fold.saga_id,
+        step=name,
+        op=op,
+        round=round_,
+        number=node.attempts if op == "action" else node.undo_attempts,
+        key=action_key if op == "action" else call_key(fold.saga_id, name, op, round_),
+        action_key=action_key,
+        deadline=node.deadline,
+        arguments=arguments,
+        absent=absent,
+        doubtful=node.doubtful and op == "action",
+    )
+
+
+def _cancellations(definition: SagaDefinition, fold: Fold) -> Iterator[CancelAttempt]:
+    if fold.draining and definition.on_failure == "cancel":
+        for index in bits(fold.open_actions):
+            yield CancelAttempt(fold.saga_id, fold.plan.names[index], fold.nodes[index].attempts)
+
+
+def _waits(fold: Fold) -> Iterator[WakeAt | NeedRoom]:
+    if fold.paused or (fold.status == "failed" and not fold.owed) or fold.status == "succeeded":
+        return
+    going_back = fold.status in ("compensating", "failed")
+    if fold.dues and (going_back or not fold.draining):
+        yield WakeAt(fold.saga_id, fold.dues[0][0])
+    if fold.undo_ready if going_back else fold.ready and not fold.draining:
+        yield NeedRoom(fold.saga_id)

@@ -1,0 +1,218 @@
+"""A saga's state, rebuilt from its events by one fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Event, Recorded
+from saga_es.model.evolve import apply
+from saga_es.model.fold import Fold
+from saga_es.model.lifecycle import UNBORN, Ending, SagaStatus, SignalStatus, StepStatus
+from saga_es.model.node import Node
+from saga_es.model.problem import Problem
+from saga_es.model.vector import bits
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """How one step, or signal, stands.
+
+    Attributes:
+        status: a ``StepStatus``, or a ``SignalStatus`` for a signal.
+        attempts: how often the action was tried.
+        round: of the compensation; 1 unless a late success opened another.
+        result: the action's result, or the signal's payload, as JSON; ``None`` while there is none.
+        error: what went wrong last and still counts, the compensation's before the action's.
+        undo_attempts: how often the compensation was tried in this round.
+    """
+
+    status: StepStatus | SignalStatus
+    attempts: int
+    round: int
+    result: JsonValue
+    error: Problem | None
+    undo_attempts: int
+
+
+class Steps(Mapping[str, StepState]):
+    """The steps and signals by name, in the definition's order; read from the fold when asked for."""
+
+    __slots__ = ("_fold",)
+
+    def __init__(self, fold: Fold) -> None:
+        self._fold = fold
+
+    def __getitem__(self, name: str) -> StepState:
+        index = self._fold.plan.index[name]
+        node = self._fold.nodes[index]
+        status = SignalStatus if self._fold.plan.signals >> index & 1 else StepStatus
+        return _view(node, status(node.status))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fold.plan.names)
+
+    def __len__(self) -> int:
+        return len(self._fold.plan.names)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _view(node: Node, status: StepStatus | SignalStatus) -> StepState:
+    error = node.undo_error or node.error
+    return StepState(status, node.attempts, node.round, node.result, error, node.undo_attempts)
+
+
+class SagaState:
+    """How a saga stands at one version. Frozen; ``evolve`` makes the next one.
+
+    Attributes:
+        parked: the reason in words, or ``None``.
+        cause: the first failure or the cancel, once there is one.
+        residue: steps of which an effect may stand, in definition order, once the saga has failed.
+    """
+
+    __slots__ = ("_fold",)
+    _fold: Fold
+
+    def __init__(self, fold: Fold) -> None:
+        object.__setattr__(self, "_fold", fold)
+
+    @classmethod
+    def unborn(cls, definition: SagaDefinition, saga_id: str) -> SagaState:
+        """Return the state before ``SagaStarted``: version 0, where the fold begins."""
+        return cls(Fold(definition.plan, saga_id))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"a SagaState is frozen; {name} can't be set. evolve(state, event) makes a new one."
+        )
+
+    @property
+    def fold(self) -> Fold:
+        """The inside of the state, for this library's own rooms; never to be changed."""
+        return self._fold
+
+    @property
+    def saga_id(self) -> str:
+        return self._fold.saga_id
+
+    @property
+    def version(self) -> int:
+        return self._fold.version
+
+    @property
+    def status(self) -> SagaStatus:
+        status = self._fold.status
+        return SagaStatus.PENDING if status == UNBORN else SagaStatus(status)
+
+    @property
+    def ending(self) -> Ending | None:
+        fold = self._fold
+        if fold.status == "succeeded":
+            return Ending.SUCCEEDED
+        if fold.status != "failed":
+            return None
+        if self.residue:
+            return Ending.RESIDUE
+        return Ending.FORCED if fold.forced() else Ending.COMPENSATED
+
+    @property
+    def residue(self) -> tuple[str, ...]:
+        fold = self._fold
+        if fold.status != "failed":
+            return ()
+        standing = set(fold.standing()) | {fold.plan.names[index] for index in bits(fold.owed)}
+        return tuple(name for name in fold.plan.names if name in standing)
+
+    @property
+    def parked(self) -> str | None:
+        return "; ".join(self._park_in_words(index, reason) for index, reason in self._fold.parks) or None
+
+    def _park_in_words(self, index: int, reason: Problem) -> str:
+        return reason.in_words() if index < 0 else f"{self._fold.plan.names[index]}: {reason.in_words()}"
+
+    @property
+    def paused(self) -> bool:
+        return self._fold.paused
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self._fold.cancel_requested
+
+    @property
+    def cause(self) -> Problem | None:
+        return self._fold.cause
+
+    @property
+    def steps(self) -> Mapping[str, StepState]:
+        return Steps(self._fold)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is still to be done: not ended, or a late success is being undone."""
+        return not self.status.is_terminal or self._fold.owed != 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SagaState):
+            return NotImplemented
+        mine, theirs = self._fold, other._fold
+        same = all(
+            getattr(mine, name) == getattr(theirs, name) for name in Fold.__slots__ if name not in _APART
+        )
+        return same and mine.plan.names == theirs.plan.names and list(mine.nodes) == list(theirs.nodes)
+
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - compared by value, results may be lists
+
+    def __repr__(self) -> str:
+        return f"SagaState({self.saga_id!r}, version={self.version}, status={self.status.value!r})"
+
+
+_APART = {"nodes", "plan"}
+
+
+def evolve(state: SagaState, event: Event) -> SagaState:
+    """Return the state after ``event``; ``state`` stays as it is.
+
+    Costs what changed, never a copy of the whole.
+
+    Raises:
+        IllegalTransition: the lifecycle has no such move.
+        UnknownStep, UnknownSignal: the plan has no node of that name.
+
+    Source: the Decider pattern, J. Chassaing, 2021.
+    """
+    fold = state.fold.copy()
+    apply(fold, event)
+    return SagaState(fold)
+
+
+def replay(
+    definition: SagaDefinition,
+    events: Iterable[Event | Recorded],
+    upto: int | None = None,
+    *,
+    saga_id: str = "",
+) -> SagaState:
+    """Return the state after the first ``upto`` events (all of them by default), from the log alone.
+
+    Calls no participant, opens no socket and reads no clock.
+
+    Raises:
+        IllegalTransition: the events are not a history of this definition.
+    """
+    return replay_onto(SagaState.unborn(definition, saga_id), events, upto)
+
+
+def replay_onto(state: SagaState, events: Iterable[Event | Recorded], upto: int | None = None) -> SagaState:
+    """Return ``state`` after more events, up to the version ``upto``."""
+    fold = state.fold.copy()
+    for item in events:
+        if upto is not None and fold.version >= upto:
+            break
+        apply(fold, item.event if isinstance(item, Recorded) else item)
+    return SagaState(fold)

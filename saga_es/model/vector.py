@@ -1,0 +1,68 @@
+"""A persistent vector: setting an element costs a short path of it, never a copy of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+BITS = 5
+WIDTH = 1 << BITS
+MASK = WIDTH - 1
+
+
+class Vector(Generic[T]):
+    """A fixed-length sequence as a tree of tuples of up to 32.
+
+    Source: bit-partitioned persistent vectors, P. Bagwell and R. Hickey.
+    """
+
+    __slots__ = ("_height", "_length", "_root")
+
+    def __init__(self, items: Iterable[T]) -> None:
+        level: tuple[object, ...] = tuple(items)
+        self._length = len(level)
+        height = 0
+        while len(level) > WIDTH:
+            level = tuple(level[start : start + WIDTH] for start in range(0, len(level), WIDTH))
+            height += BITS
+        self._root = level
+        self._height = height
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> T:
+        place = self._root
+        height = self._height
+        while height:
+            place = cast("tuple[object, ...]", place[index >> height & MASK])
+            height -= BITS
+        return cast("T", place[index & MASK])
+
+    def __iter__(self) -> Iterator[T]:
+        return (self[index] for index in range(self._length))
+
+    def set(self, index: int, item: T) -> Vector[T]:
+        """Return this vector with ``item`` at ``index``; this one stays as it is."""
+        made: Vector[T] = object.__new__(type(self))
+        made._length = self._length
+        made._height = self._height
+        made._root = _set(self._root, self._height, index, item)
+        return made
+
+
+def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tuple[object, ...]:
+    slot = index >> height & MASK
+    if height:
+        item = _set(cast("tuple[object, ...]", place[slot]), height - BITS, index, item)
+    return (*place[:slot], item, *place[slot + 1 :])
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Yield the numbers in a mask, ascending."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
