@@ -95,12 +95,16 @@ def invalid(problem: str) -> InvalidInput:
 
 def _check_format(text: str) -> None:
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise invalid(f"it is not JSON ({error})") from error
     found: object = value.get("format") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - only shown
     if found != FORMAT:
         raise invalid(f"its format is {found!r}, and this saga_es reads {FORMAT!r}")
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def _definition(value: dict[str, JsonValue]) -> SagaDefinition:
