@@ -170,6 +170,17 @@ class StoreUnavailable(SagaError):
         )
 
 
+class EngineClosed(SagaError):  # noqa: N818 - what it is, not that it is an error, helps
+    """The engine or client was left (or not entered yet) when it was asked for something."""
+
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
+        super().__init__(
+            f"{asked} needs an open engine or client: use it inside 'async with'. What is recorded goes on at the "
+            "next entry; calling again with the same saga_id is safe."
+        )
+
+
 class StoreSchemaError(SagaError):
     """The store's tables are missing, or of a version this library does not know."""
 

@@ -39,7 +39,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSaga(Command):
+    """Start a saga, once.
+
+    Attributes:
+        definition: the name of the definition asked for; by default that of the plan it is decided with.
+    """
+
     input: JsonValue
+    definition: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

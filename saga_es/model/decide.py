@@ -93,8 +93,9 @@ def decide_with_state(definition: SagaDefinition, state: SagaState, command: Com
 def _start(decision: Decision, command: StartSaga) -> None:
     fold, definition = decision.fold, decision.definition
     if fold.version:
-        if fold.definition != definition.name or not same_json(fold.input, command.input):
-            raise SagaIdConflict(fold.saga_id, definition=definition.name, recorded=fold.definition)
+        asked = command.definition or definition.name
+        if fold.definition != asked or not same_json(fold.input, command.input):
+            raise SagaIdConflict(fold.saga_id, definition=asked, recorded=fold.definition)
         return
     decision.emit(
         ev.SagaStarted(

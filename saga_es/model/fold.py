@@ -206,6 +206,11 @@ class Fold:
     def begin_undo(self) -> None:
         """Work out, once, what is owed and what holds it back: the reverse of the graph."""
         graph = self.plan.graph
+        for _, index in self.dues:  # signals stop waiting; no action waits for a retry any more
+            node = self.nodes[index].copy()
+            node.due = None
+            self.put(index, node)
+        self.dues = ()
         for index in reversed(graph.topological):
             blockers = sum(1 for dependent in graph.dependents[index] if not self.cleared >> dependent & 1)
             node = self.nodes[index]

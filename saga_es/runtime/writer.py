@@ -221,5 +221,7 @@ class Writer:
         if commits.settled:
             settled, commits.settled = commits.settled, []
             told, commits.newly_broken = _Told(tuple(commits.newly_broken)), []
-            with suppress(RuntimeError):  # the loop is closed: nobody is left who could be told
+            try:
                 self._loop.call_soon_threadsafe(self._deliver, settled, told)
+            except RuntimeError:  # the loop is closed: nobody is left who could be told, or who puts more
+                self._stopping = True

@@ -1,0 +1,27 @@
+"""Maria gets the last room; Kevin's hotel has none. Run it: python -m examples.trip"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from examples.trip.agency import Agency
+from examples.trip.saga import BuyPackage, Trip
+from saga_es import SagaEngine
+
+
+async def main(folder: Path) -> None:
+    agency = Agency(folder / "agency.db", rooms=1)
+    async with SagaEngine(f"sqlite:///{folder / 'sagas.db'}", sagas=[BuyPackage(agency)]) as engine:
+        for customer in ("Maria", "Kevin"):
+            trip = Trip(customer=customer, flight="LIS-GIG", concert="Maracanã")
+            outcome = await engine.run(BuyPackage, trip, saga_id=f"trip-{customer.lower()}")
+            history = await engine.history(outcome.saga_id)
+            print(history.trace(), end="\n\n")
+            print(f"booked for {customer}: {', '.join(agency.booked_for(customer)) or 'nothing'}", end="\n\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        asyncio.run(main(Path(name)))

@@ -1,0 +1,100 @@
+"""Carries out what react asks for: attempts to the dispatcher, due times to the timers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from saga_es.model.commands import Defaults
+from saga_es.model.decision import timeout_policy
+from saga_es.model.effects import CancelAttempt, NeedRoom, RunAttempt, WakeAt
+from saga_es.model.react import react
+from saga_es.runtime.clock import Clock
+from saga_es.runtime.dispatcher import Dispatcher, Report
+from saga_es.runtime.live import Live
+from saga_es.runtime.timers import Timers
+
+
+class Effects:
+    """The process manager's hands."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        timers: Timers,
+        clock: Clock,
+        defaults: Defaults,
+        wake: Callable[[Live], None],
+        hunger: Callable[[Live], None],
+    ) -> None:
+        self._dispatcher, self._timers, self._clock, self._defaults = dispatcher, timers, clock, defaults
+        self._wake, self._hunger = wake, hunger
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin nothing more: the engine is being left."""
+        self._stopped = True
+
+    def later(self, delay: timedelta, callback: Callable[[], None]) -> None:
+        self._timers.at(self._clock.now() + delay, callback)
+
+    def carry_out(self, live: Live, *, reissue: bool = False) -> None:
+        """Do what the saga's recorded state asks for and is not in hand yet.
+
+        Args:
+            reissue: the attempts were dispatched by an earlier engine: the same key and number again, with
+                their timeout anew, since an outage is not a timeout.
+        """
+        if self._stopped or live.state is None or live.definition is None or live.bindings is None:
+            return
+        due: datetime | None = None
+        for effect in react(live.definition, live.state, live.handed):
+            match effect:
+                case RunAttempt():
+                    self._run(live, effect, reissue=reissue)
+                case CancelAttempt():
+                    self._dispatcher.cancel(effect)
+                case WakeAt():
+                    due = effect.due
+                case NeedRoom():
+                    self._hunger(live)
+        self._set_alarm(live, due)
+
+    def _run(self, live: Live, attempt: RunAttempt, *, reissue: bool) -> None:
+        assert live.definition is not None  # noqa: S101 - carry_out has looked
+        assert live.bindings is not None  # noqa: S101 - the same
+        index = live.definition.graph.index[attempt.step]
+        if attempt.op == "action":
+            live.handed.actions |= 1 << index
+        else:
+            live.handed.undos |= 1 << index
+        if reissue:
+            live.reissued.add((attempt.step, attempt.op, attempt.round, attempt.number))
+            timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
+            attempt = replace(attempt, deadline=None if timeout is None else self._clock.now() + timeout)
+        self._dispatcher.run(attempt, live.bindings, reissued=reissue)
+
+    def hand_back(self, live: Live, report: Report) -> None:
+        """An attempt's answer is here: it is no longer in hand."""
+        if live.definition is not None:
+            keep = ~(1 << live.definition.graph.index[report.step])
+            if report.op == "action":
+                live.handed.actions &= keep
+            else:
+                live.handed.undos &= keep
+
+    def _set_alarm(self, live: Live, due: datetime | None) -> None:
+        if due is None:
+            if live.timer is not None:
+                live.set_timer(None, None)
+        elif due <= self._clock.now():
+            live.set_timer(None, None)
+            self._hunger(live)  # it was due when this was decided, and found no room
+        elif due != live.timer_due or live.timer is None:
+            live.set_timer(self._timers.at(due, lambda: self._ring(live)), due)
+
+    def _ring(self, live: Live) -> None:
+        live.set_timer(None, None)
+        self._wake(live)

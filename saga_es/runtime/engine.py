@@ -1,0 +1,221 @@
+"""SagaEngine: everything at work, behind one async context manager."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from pydantic import JsonValue
+
+from saga_es.authoring.bindings import SagaBindings, bindings_of
+from saga_es.authoring.fluent import Definition
+from saga_es.authoring.saga import Saga
+from saga_es.errors import EngineClosed
+from saga_es.model.commands import StartSaga
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.keys import check_saga_id
+from saga_es.outcome import Outcome
+from saga_es.runtime.clock import Clock, SystemClock
+from saga_es.runtime.face import Face, outcome_with
+from saga_es.runtime.live import Ask, MakeCommand
+from saga_es.runtime.loading import Loader
+from saga_es.runtime.registry import Registry
+from saga_es.runtime.settings import Settings
+from saga_es.runtime.starting import definition_asked
+from saga_es.runtime.works import Works
+from saga_es.runtime.writer import CommitObserver
+from saga_es.store.port import Store
+
+T = TypeVar("T")
+
+
+class SagaEngine(Face):
+    """Runs sagas on a store; entering resumes what is unfinished.
+
+    Args:
+        store: ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://…``, or an
+            `eventsourcing` environment dictionary.
+        sagas: instances of Saga classes, or fluent definitions; old versions beside new ones.
+        clock: where the time comes from.
+        executor: where plain functions run, instead of the engine's own daemon threads.
+        ids: makes an id for a saga that is started without one.
+        chance: in [0, 1), for the jitter of retries.
+        observer: sees every commit (for tests that end the process there).
+
+    Raises:
+        DefinitionError: a saga can't work.
+        StoreInUse, StoreSchemaError, StoreUnavailable, MissingExtra: on entering.
+    """
+
+    def __init__(
+        self,
+        store: str | Mapping[str, str],
+        *,
+        sagas: Sequence[Saga[Any] | Definition[Any]],
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        executor: Executor | None = None,
+        ids: Callable[[], str] = lambda: uuid.uuid4().hex,
+        chance: Callable[[], float] = random.random,
+        observer: CommitObserver | None = None,
+    ) -> None:
+        self._store_address = store
+        self._registry = Registry([bindings_of(saga) for saga in sagas])
+        self._settings = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._executor, self._ids, self._chance, self._observer = executor, ids, chance, observer
+        self._works: Works | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._works is not None:
+            raise EngineClosed("entering an engine a second time")
+        self._works = await Works.open(
+            self._store_address,
+            registry=self._registry,
+            settings=self._settings,
+            clock=self._clock,
+            executor=self._executor,
+            chance=self._chance,
+            observer=self._observer,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Claim nothing new, drain to ``Settings.drain``, leave the rest to the next entry."""
+        works, self._works = self._works, None
+        if works is not None:
+            await works.close()
+
+    # -- starting and waiting ------------------------------------------------------------------------
+
+    @overload
+    async def start(
+        self, saga: type[Saga[T]] | Saga[T] | Definition[T], input: T, *, saga_id: str | None = None
+    ) -> str: ...
+    @overload
+    async def start(self, saga: str, input: object, *, saga_id: str | None = None) -> str: ...
+    async def start(self, saga: Any, input: Any, *, saga_id: str | None = None) -> str:
+        """Start a saga, and return its id once it is durable; the same id and input again is a no-op.
+
+        Raises:
+            UnknownDefinition: it is not registered with this engine.
+            InvalidInput, PayloadTooLarge: the input, or the id, does not fit; nothing was recorded.
+            SagaIdConflict: the id belongs to a saga of another definition or input.
+            StoreUnavailable: the store did not answer within ``Settings.store_timeout``.
+        """
+        works = self._running("start")
+        name, version = definition_asked(saga)
+        bindings = self._registry.find(name, version)
+        saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
+        value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")
+        await works.ensure_recorded(bindings.definition)
+        make = partial(StartSaga, input=value, definition=name)
+        await self._submit(saga_id, make, definition=bindings.definition, bindings=bindings)
+        return saga_id
+
+    @overload
+    async def run(
+        self,
+        saga: type[Saga[T]] | Saga[T] | Definition[T],
+        input: T,
+        *,
+        saga_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> Outcome: ...
+    @overload
+    async def run(
+        self, saga: str, input: object, *, saga_id: str | None = None, timeout: timedelta | None = None
+    ) -> Outcome: ...
+    async def run(
+        self, saga: Any, input: Any, *, saga_id: str | None = None, timeout: timedelta | None = None
+    ) -> Outcome:
+        """Start a saga and wait for its outcome."""
+        return await self.outcome(await self.start(saga, input, saga_id=saga_id), timeout=timeout)
+
+    async def outcome(self, saga_id: str, *, timeout: timedelta | None = None) -> Outcome:
+        """Wait until a saga has ended, and return how.
+
+        Raises:
+            UnknownSaga: there is none of this id.
+            TimeoutError: it has not ended by then; the message says how it stands, parked and why included.
+            StoreUnavailable: the same, because the store does not answer.
+        """
+        works = self._running("outcome")
+        future = works.manager.watch(check_saga_id(saga_id))
+        await self._in_time(future, timeout, lambda: works.not_ended(saga_id, timeout))
+        ended = future.result()
+        return outcome_with(ended.bindings, ended.state)
+
+    # -- how a command gets into the log -------------------------------------------------------------
+
+    async def _ask(self, saga_id: str, make: MakeCommand) -> None:
+        await self._submit(saga_id, make)
+
+    async def _submit(
+        self,
+        saga_id: str,
+        make: MakeCommand,
+        *,
+        definition: SagaDefinition | None = None,
+        bindings: SagaBindings | None = None,
+    ) -> None:
+        works = self._running("a command")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        works.manager.submit(saga_id, Ask(make, done, definition, bindings))
+        patience = self._settings.store_timeout
+        await self._in_time(future, patience, lambda: works.not_recorded(saga_id, patience))
+        future.result()
+
+    async def _bindings(self, saga_id: str) -> SagaBindings | None:
+        works = self._running("a command")
+        return await works.bindings(saga_id)
+
+    async def _in_time(
+        self, future: asyncio.Future[Any], limit: timedelta | None, late: Callable[[], Exception]
+    ) -> None:
+        """Wait for ``future``, on the engine's clock; raise what ``late`` makes when the limit has passed."""
+        if limit is None:
+            await asyncio.wait([future])
+            return
+        works = self._running("waiting")
+        too_late = asyncio.get_running_loop().create_future()
+        timer = works.timers.at(
+            self._clock.now() + limit, lambda: None if too_late.done() else too_late.set_result(None)
+        )
+        try:
+            await asyncio.wait([future, too_late], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+        if not future.done():
+            future.cancel()
+            raise late()
+
+    @property
+    def _open(self) -> tuple[Store, Loader]:
+        works = self._running("reading")
+        return works.store, works.loader
+
+    def _running(self, asked: str) -> Works:
+        if self._works is None:
+            raise EngineClosed(asked)
+        return self._works
+
+

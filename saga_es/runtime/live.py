@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from saga_es.authoring.bindings import SagaBindings
+from saga_es.model.commands import Command
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.react import Handed
+from saga_es.model.state import SagaState
+from saga_es.runtime.timers import Timer
+
+MakeCommand = Callable[..., Command]
+"""A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """Something asked of a saga.
+
+    Attributes:
+        done: told ``None`` once what it caused is durable, or the error; ``None`` where nobody waits.
+        definition: the plan to begin with, for a start.
+        bindings: its callables.
+    """
+
+    make: MakeCommand
+    done: Callable[[Exception | None], None] | None = None
+    definition: SagaDefinition | None = None
+    bindings: SagaBindings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What waits for an outcome gets: how the saga stands at its end, and how to read its results."""
+
+    state: SagaState
+    bindings: SagaBindings | None
+
+
+class Live:
+    """A saga in the process manager's hands.
+
+    Attributes:
+        state: as recorded; ``None`` until it is loaded.
+        busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
+        reissued: (step, op, round, number) of calls issued again after a crash.
+        incompatible: why nothing here can run it, or ``None``.
+    """
+
+    __slots__ = (
+        "asks", "bindings", "busy", "definition", "handed", "incompatible", "reissued", "saga_id",
+        "started_at", "state", "stale", "timer", "timer_due", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, saga_id: str) -> None:
+        self.saga_id = saga_id
+        self.state: SagaState | None = None
+        self.definition: SagaDefinition | None = None
+        self.bindings: SagaBindings | None = None
+        self.incompatible: str | None = None
+        self.started_at: datetime | None = None
+        self.asks: deque[Ask] = deque()
+        self.busy = False
+        self.stale = False  # others appended while an append of ours was under way
+        self.handed = Handed()
+        self.reissued: set[tuple[str, str, int, int]] = set()
+        self.waiters: list[asyncio.Future[Ended]] = []
+        self.timer: Timer | None = None
+        self.timer_due: datetime | None = None
+
+    def set_timer(self, timer: Timer | None, due: datetime | None) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer, self.timer_due = timer, due
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be forgotten: ended, and nothing is asked, awaited or in flight."""
+        state = self.state
+        if state is None or self.busy or self.asks or self.waiters:
+            return False
+        return not state.is_open and not self.handed.actions and not self.handed.undos

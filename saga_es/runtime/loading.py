@@ -1,0 +1,114 @@
+"""Reads sagas back from the log: fold, and find what can go on with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from saga_es.errors import StoredEventError
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Recorded, SagaStarted
+from saga_es.model.state import replay, replay_onto
+from saga_es.runtime.clock import Clock
+from saga_es.runtime.live import Live
+from saga_es.runtime.registry import Registry
+from saga_es.runtime.threads import Threads, awaited
+from saga_es.store.port import Store
+
+T = TypeVar("T")
+PAGE = 500
+
+
+class Loader:
+    """Reads on threads of its own, so that neither the loop nor the writer waits for it."""
+
+    def __init__(self, store: Store, registry: Registry, threads: Threads, clock: Clock) -> None:
+        self._store, self._registry, self._threads, self._clock = store, registry, threads, clock
+        self._plans: dict[str, SagaDefinition] = {}
+
+    async def read(self, function: Callable[[], T]) -> T:
+        """Return what ``function`` returns on a thread for reading."""
+        return await awaited(self._threads, function)
+
+    async def load(self, live: Live) -> None:
+        """Bring a saga up to what is recorded; its state stays ``None`` where nothing is."""
+        known = live.state.version if live.state is not None else 0
+        events = await self.read(lambda: self._store.read(live.saga_id, after=known))
+        if known == 0 or live.state is None:
+            live.state = None
+            if events:
+                plan = await self.read(lambda: self.plan_of(live.saga_id, events))
+                self.fold(live, events, plan)
+        else:
+            live.state = replay_onto(live.state, events)
+
+    def fold(self, live: Live, events: Sequence[Recorded], plan: SagaDefinition) -> None:
+        """Give a saga its state, its plan and what can run it."""
+        fit = self._registry.fit(plan)
+        live.definition, live.bindings, live.incompatible = fit.definition, fit.bindings, fit.incompatible
+        live.state = replay(fit.definition, events, saga_id=live.saga_id)
+        live.started_at = events[0].at
+
+    def plan_of(self, saga_id: str, events: Sequence[Recorded]) -> SagaDefinition:
+        """Return the recorded plan of a stream; blocking."""
+        first = events[0]
+        if not isinstance(first.event, SagaStarted):
+            problem = "a saga's first event has to be SagaStarted"
+            raise StoredEventError(saga_id, version=first.version, type=first.type, problem=problem)
+        digest = first.event.digest
+        if digest not in self._plans:
+            here = self._registry.get(first.event.definition, first.event.definition_version)
+            if here is not None and here.definition.digest == digest:
+                self._plans[digest] = here.definition
+            else:
+                plan = self._store.definition(digest)
+                if plan is None:
+                    problem = f"its plan {digest} is not recorded"
+                    raise StoredEventError(saga_id, version=first.version, type=first.type, problem=problem)
+                self._plans[digest] = plan
+        return self._plans[digest]
+
+    async def open_page(self, after: str | None) -> tuple[list[Live], str | None]:
+        """Return the next page of sagas that recovery looks at, and where the one after it begins.
+
+        What can't be folded, or run here, is shown as parked in the index and left out.
+        """
+        return await self.read(lambda: self._open_page(after))
+
+    def _open_page(self, after: str | None) -> tuple[list[Live], str | None]:
+        saga_ids = self._store.open_sagas(after=after, limit=PAGE)
+        lives: list[Live] = []
+        for saga_id, events in self._store.read_many(saga_ids).items():
+            live = Live(saga_id)
+            try:
+                if isinstance(events, Exception):
+                    raise events
+                self.fold(live, events, self.plan_of(saga_id, events))
+            except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
+                self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
+                continue
+            if live.incompatible is not None:
+                reason = f"incompatible: {live.incompatible}"
+                self._store.set_parked(saga_id, reason, at=self._clock.now())
+            else:
+                lives.append(live)
+        return lives, saga_ids[-1] if len(saga_ids) == PAGE else None
+
+    async def parked_in_index(self) -> dict[str, str]:
+        """Return what the index shows as parked: id to reason."""
+        return await self.read(self._parked_in_index)
+
+    def _parked_in_index(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        after: str | None = None
+        while True:
+            page = self._store.find(parked=True, limit=PAGE, after=after)
+            found.update((item.saga_id, item.parked or "") for item in page.items)
+            if page.next is None:
+                return found
+            after = page.next
+
+    async def show_parked(self, saga_id: str, reason: str | None) -> None:
+        at: datetime = self._clock.now()
+        await self.read(lambda: self._store.set_parked(saga_id, reason, at=at))

@@ -1,0 +1,54 @@
+"""From decided events to an append: versions, times, and the index row where what it shows changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from saga_es.model.events import Event, Recorded
+from saga_es.model.state import SagaState
+from saga_es.model.summary import SagaSummary
+from saga_es.store.port import Append, Store
+
+
+def shown(state: SagaState) -> tuple[object, ...]:
+    """Return what the index shows of a state, for comparing."""
+    return (state.status, state.ending, state.parked, state.is_open)
+
+
+def summarize(state: SagaState, *, started_at: datetime, changed_at: datetime) -> SagaSummary:
+    return SagaSummary(
+        saga_id=state.saga_id,
+        definition=state.fold.definition,
+        definition_version=state.fold.definition_version,
+        status=state.status,
+        ending=state.ending,
+        parked=state.parked,
+        started_at=started_at,
+        changed_at=changed_at,
+    )
+
+
+def make_append(
+    store: Store,
+    before: SagaState,
+    after: SagaState,
+    events: Sequence[Event],
+    *,
+    at: datetime,
+    started_at: datetime | None,
+) -> Append:
+    """Return the append of ``events``, decided at ``at``, which led from ``before`` to ``after``."""
+    recorded = [
+        Recorded(version, type(event).__name__, at, event, {})
+        for version, event in enumerate(events, start=before.version + 1)
+    ]
+    changed = before.version == 0 or shown(before) != shown(after)
+    summary = summarize(after, started_at=started_at or at, changed_at=at) if changed else None
+    return store.prepare(
+        after.saga_id,
+        expected_version=before.version,
+        events=recorded,
+        summary=summary,
+        is_open=after.is_open,
+    )
