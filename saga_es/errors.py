@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Rejected(Exception):  # noqa: N818 - the user's step raises it as a word of the domain
+class Rejected(Exception):
     """Raise this in a step to say: the answer is no, and nothing happened.
 
     The step is not retried and has nothing to undo; the saga's other steps are compensated.
@@ -170,7 +170,7 @@ class StoreUnavailable(SagaError):
         )
 
 
-class EngineClosed(SagaError):  # noqa: N818 - what it is, not that it is an error, helps
+class EngineClosed(SagaError):
     """The engine or client was left (or not entered yet) when it was asked for something."""
 
     def __init__(self, asked: str) -> None:
@@ -225,7 +225,7 @@ class VersionConflict(SagaError):
         )
 
 
-class SagaFailed(SagaError):  # noqa: N818 - a promised name
+class SagaFailed(SagaError):
     """Raised by ``Outcome.raise_for_failure()``: the saga failed, and how it ended."""
 
     def __init__(self, saga_id: str, *, ending: str, cause: str, residue: Iterable[str] = ()) -> None:

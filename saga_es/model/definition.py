@@ -112,7 +112,7 @@ class SagaDefinition(Frozen):
 
     @model_validator(mode="after")
     def _lint(self) -> Self:
-        declared = [node.name for node in (*self.steps, *self.signals)]
+        declared = [*(step.name for step in self.steps), *(signal.name for signal in self.signals)]
         seen: set[str] = set()
         for name in declared:
             if not STEP_NAME.match(name):
@@ -131,7 +131,8 @@ class SagaDefinition(Frozen):
     @cached_property
     def nodes(self) -> tuple[StepDefinition | SignalDefinition, ...]:
         """All nodes in the declared order; a node's place here is its index everywhere."""
-        by_name = {node.name: node for node in (*self.steps, *self.signals)}
+        by_name: dict[str, StepDefinition | SignalDefinition] = {step.name: step for step in self.steps}
+        by_name.update((signal.name, signal) for signal in self.signals)
         return tuple(by_name[name] for name in self.order)
 
     @cached_property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from saga_es.errors import DefinitionError
@@ -32,7 +33,12 @@ class Graph:
 
     @classmethod
     def build(
-        cls, saga: str, needs: Mapping[str, Sequence[str]], *, pivots: Sequence[str], undoable: Set[str]
+        cls,
+        saga: str,
+        needs: Mapping[str, Sequence[str]],
+        *,
+        pivots: Sequence[str],
+        undoable: AbstractSet[str],
     ) -> Graph:
         """Return the graph of ``needs`` (name to the names it needs, in declared order), or raise DefinitionError."""
         names = tuple(needs)
@@ -46,15 +52,15 @@ class Graph:
                     )
         inward = tuple(tuple(sorted({index[need] for need in needs[name]})) for name in names)
         outward: list[list[int]] = [[] for _ in names]
-        for number, wanted_numbers in enumerate(inward):
-            for need in wanted_numbers:
-                outward[need].append(number)
+        for number, numbers in enumerate(inward):
+            for wanted_number in numbers:
+                outward[wanted_number].append(number)
         topological = _sorted(saga, names, inward, outward)
         before = [0] * len(names)
         for number in topological:
-            for need in inward[number]:
-                before[number] |= before[need] | (1 << need)
-        pivot, after_pivot = _pivot(saga, names, index, before, pivots, undoable)
+            for wanted_number in inward[number]:
+                before[number] |= before[wanted_number] | (1 << wanted_number)
+        pivot, after_pivot = _pivot(saga, names, index, before, pivots=pivots, undoable=undoable)
         dependents = tuple(map(tuple, outward))
         return cls(names, index, inward, dependents, topological, pivot, tuple(before), after_pivot)
 
@@ -90,8 +96,9 @@ def _pivot(
     names: Sequence[str],
     index: Mapping[str, int],
     before: Sequence[int],
+    *,
     pivots: Sequence[str],
-    undoable: Set[str],
+    undoable: AbstractSet[str],
 ) -> tuple[int | None, int]:
     if not pivots:
         return None, 0
