@@ -25,7 +25,7 @@ class Threads(Protocol):
     """What runs plain functions beside the event loop."""
 
     def submit(self, function: Callable[[], T], done: Done[T]) -> None:
-        """Run ``function`` in a thread, in a copy of the caller's context; then call ``done`` on the loop.
+        """Run ``function`` in a thread, in a copy of the caller's context; then ``done`` on the loop, in another.
 
         Called on the running event loop. Where the loop is closed by then, ``done`` is not called.
         """
@@ -71,7 +71,7 @@ class Job:
 
     @classmethod
     def of(cls, function: Callable[[], T], done: Done[T], loop: asyncio.AbstractEventLoop) -> Job:
-        context = contextvars.copy_context()
+        caller, context = contextvars.copy_context(), contextvars.copy_context()
 
         def run() -> Callable[[], None]:
             result: T | None = None
@@ -80,16 +80,20 @@ class Job:
                 result = context.run(function)
             except BaseException as raised:  # noqa: BLE001 - the loop decides what it means; the thread lives on
                 error = raised
-            return lambda: _tell(loop, done, result, error)
+            return lambda: _tell(loop, caller, done, result, error)
 
         return cls(run, lambda error: done(None, error))
 
 
 def _tell(
-    loop: asyncio.AbstractEventLoop, done: Done[T], result: T | None, error: BaseException | None
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+    done: Done[T],
+    result: T | None,
+    error: BaseException | None,
 ) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody is left who could be told
-        loop.call_soon_threadsafe(done, result, error)
+        loop.call_soon_threadsafe(done, result, error, context=context)
 
 
 class DaemonThreads:
@@ -174,7 +178,7 @@ class ExecutorThreads:
 
     def submit(self, function: Callable[[], T], done: Done[T]) -> None:
         """Run ``function`` in the executor; see `Threads`. What the executor raises goes to ``done`` too."""
-        loop = asyncio.get_running_loop()
+        loop, caller = asyncio.get_running_loop(), contextvars.copy_context()
         try:
             future = self._executor.submit(contextvars.copy_context().run, function)
         except RuntimeError as error:  # it was shut down
@@ -188,7 +192,7 @@ class ExecutorThreads:
                 error = RuntimeError("the executor was shut down before the call began")
             elif (error := future.exception()) is None:
                 result = future.result()
-            _tell(loop, done, result, error)
+            _tell(loop, caller, done, result, error)
 
         future.add_done_callback(tell)
 

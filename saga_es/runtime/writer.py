@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import threading
 from collections import deque
@@ -71,6 +72,7 @@ class Writer:
     ) -> None:
         self._url, self._max_events, self._chance, self._pause = store.url, max_events, chance, pause
         self._loop = loop if loop is not None else asyncio.get_running_loop()
+        self._context = contextvars.copy_context()  # the thread's own would be empty
         self._inbox: SimpleQueue[Queued | Job | _Told | _Close] = SimpleQueue()
         self._closing = threading.Event()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -222,6 +224,6 @@ class Writer:
             settled, commits.settled = commits.settled, []
             told, commits.newly_broken = _Told(tuple(commits.newly_broken)), []
             try:
-                self._loop.call_soon_threadsafe(self._deliver, settled, told)
+                self._loop.call_soon_threadsafe(self._deliver, settled, told, context=self._context)
             except RuntimeError:  # the loop is closed: nobody is left who could be told, or who puts more
                 self._stopping = True
