@@ -1,0 +1,236 @@
+"""SagaApplication: the log, as an `eventsourcing` application that other code can follow."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, cast
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    IntegrityError,
+    InterfaceError,
+    Mapper,
+    OperationalError,
+    StoredEvent,
+)
+
+from saga_es.errors import InvalidInput, StoredEventError, StoreInUse, StoreSchemaError, StoreUnavailable, VersionConflict
+from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Recorded
+from saga_es.model.lifecycle import SagaStatus
+from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.index import IndexRow, Wanted, micros, place_after
+from saga_es.store.mapper import SagaMapper
+from saga_es.store.port import Append, Changes
+from saga_es.store.schema import SCHEMA_VERSION
+
+PLANS = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
+LOST = (sqlite3.OperationalError, OperationalError, InterfaceError)
+
+
+class SagaRecorder(Protocol):
+    """What the application asks of a recorder beside `eventsourcing`'s own interface."""
+
+    def migrate(self) -> None: ...
+    def schema_version(self) -> int | None: ...
+    def claim(self) -> bool: ...
+    def holder(self) -> str | None: ...
+    def release(self) -> None: ...
+    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None: ...
+    def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
+    def select_events(
+        self, originator_id: str, *, gt: int | None = None, lte: int | None = None
+    ) -> Sequence[StoredEvent]: ...
+    def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]: ...
+    def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]: ...
+    def select_summary(self, saga_id: str) -> SagaSummary | None: ...
+    def select_open(self, after: str | None, limit: int) -> Sequence[str]: ...
+    def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]: ...
+    def max_notification_id(self) -> int | None: ...
+    def changed_by_others(self) -> bool: ...
+
+
+class SagaApplication(Application[str]):
+    """The log of all sagas, and the index beside it. Implements ``Store``; see there for what each call does.
+
+    Other code can follow it with `eventsourcing`'s own tools: ``notification_log`` and ``mapper``.
+
+    Args:
+        env: an `eventsourcing` environment with one of our persistence modules.
+        url: the store's address for messages, without its password.
+    """
+
+    name = "saga_es"
+
+    def __init__(self, env: Mapping[str, str], *, url: str) -> None:
+        self._url = url
+        super().__init__(dict(env))
+        self._plans: dict[str, SagaDefinition] = {}
+
+    def construct_mapper(self) -> Mapper[str]:
+        return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=SagaMapper)
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def _log(self) -> SagaRecorder:
+        return cast("SagaRecorder", self.recorder)
+
+    @property
+    def _map(self) -> SagaMapper:
+        return cast("SagaMapper", self.mapper)
+
+    # -- schema and place ----------------------------------------------------------------------------
+
+    def migrate(self) -> None:
+        """Make or upgrade the tables; safe from any number of processes at once."""
+        with self._reaching():
+            self._log.migrate()
+
+    def check_schema(self) -> None:
+        """Raise StoreSchemaError unless the tables are of the version this library knows."""
+        with self._reaching():
+            found = self._log.schema_version()
+        if found != SCHEMA_VERSION:
+            raise StoreSchemaError(self._url, found=found, expected=SCHEMA_VERSION)
+
+    def claim(self) -> None:
+        with self._reaching():
+            if not self._log.claim():
+                raise StoreInUse(self._url, holder=self._log.holder())
+
+    def close(self) -> None:
+        if hasattr(self, "recorder"):
+            self._log.release()
+        super().close()
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        saga_id: str,
+        *,
+        expected_version: int,
+        events: Sequence[Recorded],
+        summary: SagaSummary | None,
+        is_open: bool,
+    ) -> Append:
+        versions = [recorded.version for recorded in events]
+        if versions != list(range(expected_version + 1, expected_version + 1 + len(events))):
+            problem = f"versions {versions} do not follow {expected_version} one by one"
+            raise InvalidInput(f"the append to {saga_id!r}", problem=problem)
+        encode = self._map.encode
+        stored = tuple(encode(saga_id, recorded) for recorded in events)
+        return Append(saga_id, expected_version, stored, summary, is_open)
+
+    def append(self, batch: Sequence[Append]) -> None:
+        events = [event for append in batch for event in append.events]
+        rows = [IndexRow(append.summary, append.is_open) for append in batch if append.summary is not None]
+        try:
+            with self._reaching():
+                self._log.insert_batch(events, rows)
+        except IntegrityError as error:
+            guilty = batch[0]  # of several, the writer finds out which by taking the batch apart
+            raise VersionConflict(guilty.saga_id, expected=guilty.expected_version) from error
+
+    def already_recorded(self, append: Append) -> bool:
+        last = append.expected_version + len(append.events)
+        with self._reaching():
+            found = self._log.select_events(append.saga_id, gt=append.expected_version, lte=last)
+        return tuple(found) == append.events
+
+    def set_parked(self, saga_id: str, reason: str | None, *, at: datetime) -> None:
+        with self._reaching():
+            self._log.update_parked(saga_id, reason, micros(at))
+
+    # -- plans ---------------------------------------------------------------------------------------
+
+    def record_definition(self, definition: SagaDefinition) -> None:
+        if self.definition(definition.digest) is None:
+            stored = self._map.encode_definition(PLANS + definition.digest, definition)
+            with contextlib.suppress(IntegrityError), self._reaching():  # another process was first, with the same
+                self._log.insert_batch([stored], [])
+        self._plans[definition.digest] = definition
+
+    def definition(self, digest: str) -> SagaDefinition | None:
+        if digest not in self._plans:
+            with self._reaching():
+                found = self._log.select_events(PLANS + digest)
+            if not found:
+                return None
+            self._plans[digest] = self._map.decode_definition(found[0])
+        return self._plans[digest]
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def read(self, saga_id: str, *, after: int = 0, upto: int | None = None) -> tuple[Recorded, ...]:
+        with self._reaching():
+            found = self._log.select_events(saga_id, gt=after, lte=upto)
+        return tuple(map(self._map.decode, found))
+
+    def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
+        streams: dict[str, list[StoredEvent]] = {saga_id: [] for saga_id in saga_ids}
+        with self._reaching():
+            for event in self._log.select_many(saga_ids):
+                streams[str(event.originator_id)].append(event)
+        return {saga_id: self._decoded(events) for saga_id, events in streams.items()}
+
+    def _decoded(self, events: Sequence[StoredEvent]) -> tuple[Recorded, ...] | Exception:
+        try:
+            return tuple(map(self._map.decode, events))
+        except StoredEventError as error:
+            return error
+
+    def summary(self, saga_id: str) -> SagaSummary | None:
+        with self._reaching():
+            return self._log.select_summary(saga_id)
+
+    def find(
+        self,
+        *,
+        status: SagaStatus | None = None,
+        definition: str | None = None,
+        parked: bool | None = None,
+        started_before: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page:
+        if limit < 1:
+            raise InvalidInput("limit", problem=f"{limit}; a page has at least one item")
+        wanted = Wanted(status, definition, parked, started_before, limit + 1, after)
+        with self._reaching():
+            found = self._log.select_index(wanted)
+        items = tuple(found[:limit])
+        return Page(items, place_after(items[-1]) if len(found) > limit else None)
+
+    def open_sagas(self, *, after: str | None = None, limit: int = 1000) -> Sequence[str]:
+        with self._reaching():
+            return self._log.select_open(after, limit)
+
+    def position(self) -> int:
+        with self._reaching():
+            return self._log.max_notification_id() or 0
+
+    def changes(self, position: int, *, limit: int = 10_000) -> Changes:
+        with self._reaching():
+            end, versions = self._log.select_changes(position, limit)
+        return Changes(end, {stream: version for stream, version in versions.items() if not stream.startswith(PLANS)})
+
+    def changed_by_others(self) -> bool:
+        with self._reaching():
+            return self._log.changed_by_others()
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Turn a lost connection into StoreUnavailable; other errors are the caller's."""
+        try:
+            yield
+        except LOST as error:
+            raise StoreUnavailable(self._url, problem=str(error)) from error
+
+
