@@ -1,0 +1,317 @@
+"""Runs attempts in parallel; every answer, timeout and late reply becomes a report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final, NoReturn
+
+from saga_es.authoring.bindings import SagaBindings
+from saga_es.model.commands import Failed, Succeeded
+from saga_es.model.effects import CancelAttempt, RunAttempt
+from saga_es.model.events import Op
+from saga_es.model.keys import call_key
+from saga_es.model.problem import Problem, ProblemKind
+from saga_es.runtime.flight import Answer, Flight, Leg, is_definite, patience_of
+from saga_es.runtime.threads import Threads
+from saga_es.runtime.timers import Timers
+from saga_es.transport.local import MAX_DEPTH, MAX_PAYLOAD, Limits, LocalTransport
+from saga_es.transport.port import Exchange, Transport
+
+Ended = Callable[[Flight, Answer | None], None]
+"""Takes what a leg came to; ``None`` where we cancelled it, or where it never began."""
+
+UNWINDING: Final = timedelta(milliseconds=100)
+"""How long a cancelled coroutine has for its ``finally`` before its attempt is reported without waiting for it."""
+
+CANCELLED: Final = Failed(
+    Problem(
+        kind=ProblemKind.CANCELLED,
+        type="CancelledError",
+        message="cancelled in flight, since the saga had failed elsewhere",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an attempt ended.
+
+    Attributes:
+        probed: the answer is the probe's.
+        late: the attempt was reported before, as timed out or cancelled; this is what came of it after all.
+    """
+
+    saga_id: str
+    step: str
+    op: Op
+    round: int
+    number: int
+    outcome: Succeeded | Failed
+    probed: bool = False
+    late: bool = False
+
+
+def raise_it(error: BaseException) -> NoReturn:
+    """Raise out of the loop's callback, and so out of the loop: KeyboardInterrupt and SystemExit are no answers."""
+    raise error
+
+
+class Dispatcher:
+    """Runs attempts: coroutines as tasks, plain functions in threads; used on the event loop only.
+
+    An attempt holds a place from ``run`` until its call, and its probe, have really ended: a thread that
+    outlives its timeout goes on holding one. Steps see the context that the dispatcher was made in.
+
+    Args:
+        deliver: takes each report, on the loop.
+        on_room: called after a place became free.
+        fatal: takes a KeyboardInterrupt or SystemExit of a step; by default it ends the loop.
+        transport: where steps run; by default in this process, with results of at most ``max_payload`` bytes
+            and ``max_depth`` levels.
+    """
+
+    def __init__(
+        self,
+        *,
+        timers: Timers,
+        threads: Threads,
+        deliver: Callable[[Report], None],
+        on_room: Callable[[], None] = lambda: None,
+        fatal: Callable[[BaseException], None] = raise_it,
+        max_payload: int = MAX_PAYLOAD,
+        max_depth: int = MAX_DEPTH,
+        transport: Transport | None = None,
+    ) -> None:
+        self._timers, self._threads, self._deliver = timers, threads, deliver
+        self._on_room, self._fatal = on_room, fatal
+        self._transport: Transport = transport or LocalTransport(Limits(max_payload, max_depth))
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._flights: dict[tuple[str, int], Flight] = {}
+        self._of_saga: Counter[str] = Counter()
+        self._owed = 0  # attempts that have not been reported
+        self._tasks = 0
+        self._draining = False
+        self._awaited: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts hold a place."""
+        return len(self._flights)
+
+    def in_flight_of(self, saga_id: str) -> int:
+        return self._of_saga[saga_id]
+
+    def run(self, attempt: RunAttempt, bindings: SagaBindings, *, reissued: bool) -> None:
+        """Begin an attempt whose dispatch is recorded; one that holds a place already is left alone.
+
+        Args:
+            attempt: as react asks for it.
+            bindings: the saga's functions.
+            reissued: it may have been made before, by a process that died, so a rejection is not definite.
+        """
+        if self._draining or (attempt.key, attempt.number) in self._flights:
+            return
+        patience = patience_of(attempt, bindings, self._timers.now())
+        flight = Flight(attempt, bindings, patience, doubtful=attempt.doubtful or reissued)
+        self._flights[flight.key] = flight
+        self._of_saga[attempt.saga_id] += 1
+        self._owed += 1
+        flight.call = self._begin(flight, self._transport.call(attempt, bindings), self._call_ended)
+        if attempt.deadline is not None:
+            flight.set_timer(self._timers.at(attempt.deadline, partial(self._timed_out, flight)))
+
+    def cancel(self, effect: CancelAttempt) -> None:
+        """Cancel an action's coroutine, if it is in flight; a thread drains."""
+        flight = self._flights.get((call_key(effect.saga_id, effect.step, "action", 1), effect.number))
+        if flight is None or flight.is_over or flight.verdict is not None or flight.call is None:
+            return
+        if flight.call.is_running and flight.call.task is not None:
+            self._stop(flight, flight.call, CANCELLED)
+
+    async def drain(self, patience: timedelta) -> None:
+        """Begin nothing more, wait for the answers in flight up to ``patience``, and cancel what is left.
+
+        What is cancelled here is not reported: it is issued again at the next entry. Threads are left alone.
+        """
+        self._draining = True
+        await self._until(lambda: self._owed == 0, patience)
+        self.close()
+        await self._until(lambda: self._tasks == 0, UNWINDING)
+
+    def close(self) -> None:
+        """Begin nothing more, report nothing more, and cancel the coroutines in flight."""
+        self._draining = True
+        for flight in self._flights.values():
+            self._silence(flight)
+            for leg in flight.legs:
+                leg.cancel()
+
+    async def _until(self, condition: Callable[[], bool], patience: timedelta) -> None:
+        if condition():
+            return
+        reached: asyncio.Future[None] = self._loop.create_future()
+        self._awaited = condition, reached
+        timer = self._timers.at(self._timers.now() + patience, partial(_settle, reached))
+        try:
+            await reached
+        finally:
+            self._awaited = None
+            timer.cancel()
+
+    def _look_round(self) -> None:
+        if self._awaited is not None and self._awaited[0]():
+            _settle(self._awaited[1])
+
+    # -- making a call -------------------------------------------------------------------------------
+
+    def _begin(self, flight: Flight, exchange: Exchange, ended: Ended) -> Leg:
+        leg = Leg(exchange)
+        context = self._context.copy()
+        if exchange.blocks:
+            context.run(self._threads.submit, leg.make, partial(self._returned, flight, leg, ended))
+        else:
+            leg.task = self._loop.create_task(leg.fly(), context=context)
+            self._tasks += 1
+            leg.task.add_done_callback(partial(self._landed, flight, leg, ended), context=self._context)
+        return leg
+
+    def _returned(
+        self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | None, error: BaseException | None
+    ) -> None:
+        self._end(flight, leg, ended, answer if error is None else error)
+
+    def _landed(
+        self, flight: Flight, leg: Leg, ended: Ended, task: asyncio.Task[Answer | BaseException]
+    ) -> None:
+        self._tasks -= 1
+        self._look_round()
+        answer = None if task.cancelled() else task.exception() or task.result()
+        if (
+            leg.is_suspect
+        ):  # a loop that is being closed is gone by then; a step that cancelled itself has failed
+            due = self._timers.now() + UNWINDING
+            self._timers.at(due, partial(self._end, flight, leg, ended, answer))
+        else:
+            self._end(flight, leg, ended, answer)
+
+    def _end(self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | BaseException | None) -> None:
+        """Sort out what is nobody's answer, and give the place back."""
+        leg.is_running = False
+        before = len(self._flights)
+        try:
+            if isinstance(answer, KeyboardInterrupt | SystemExit):
+                self._silence(flight)
+                self._fatal(answer)
+                return
+            if answer is None and not leg.is_cancelled:  # the loop is being closed under us
+                self._silence(flight)
+            if not flight.is_silent:
+                ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
+        finally:
+            self._free(flight)
+            if len(self._flights) < before:
+                self._on_room()
+
+    def _free(self, flight: Flight) -> None:
+        if (
+            (flight.is_over or flight.is_silent)
+            and not flight.is_running
+            and self._flights.pop(flight.key, None)
+        ):
+            saga_id = flight.attempt.saga_id
+            self._of_saga[saga_id] -= 1
+            if not self._of_saga[saga_id]:
+                del self._of_saga[saga_id]
+
+    # -- what comes of it ----------------------------------------------------------------------------
+
+    def _call_ended(self, flight: Flight, answer: Answer | None) -> None:
+        verdict = flight.verdict
+        if verdict is None:
+            if answer is not None:
+                self._conclude(flight, answer)
+        elif flight.is_over:
+            if answer is not None and (is_definite(answer) or flight.is_in_thread):
+                self._report(flight, answer, late=True)
+        elif answer is None or not is_definite(answer):
+            if flight.probe is None:
+                self._conclude(flight, verdict)
+        elif flight.probe is not None:
+            flight.probe.cancel()
+            self._report(flight, answer)  # a thread came back while the probe was asking
+        elif verdict is CANCELLED:
+            self._report(flight, answer)  # it was done before it was cancelled
+        else:
+            self._report(flight, verdict)
+            self._report(flight, answer, late=True)
+
+    def _timed_out(self, flight: Flight) -> None:
+        if flight.call is not None:
+            self._stop(flight, flight.call, flight.timeout())
+
+    def _stop(self, flight: Flight, call: Leg, verdict: Failed) -> None:
+        """Wait no longer for the call, but for what a cancelled coroutine does in its ``finally``."""
+        flight.verdict = verdict
+        call.cancel()
+        if call.task is None:
+            self._conclude(flight, verdict)
+        else:
+            grace = self._timers.now() + UNWINDING
+            flight.set_timer(self._timers.at(grace, partial(self._conclude, flight, verdict)))
+
+    def _conclude(self, flight: Flight, answer: Answer) -> None:
+        """Report the answer, unless it is one that a probe may better."""
+        flight.set_timer(None)
+        probe: Exchange | None = None
+        if isinstance(answer, Failed) and flight.is_open_to_a_probe(answer):
+            probe = self._transport.probe(flight.attempt, flight.bindings)
+        if probe is None or not isinstance(answer, Failed):
+            self._report(flight, answer)
+            return
+        flight.verdict = answer
+        flight.probe = self._begin(flight, probe, self._probe_ended)
+        if flight.patience is not None:
+            due = self._timers.now() + flight.patience
+            flight.set_timer(self._timers.at(due, partial(self._probe_timed_out, flight, flight.probe)))
+
+    def _probe_ended(self, flight: Flight, answer: Answer | None) -> None:
+        if flight.is_over or flight.verdict is None:
+            return
+        if answer is not None and is_definite(answer):
+            self._report(flight, answer, probed=True)
+        else:
+            self._report(flight, flight.verdict)
+
+    def _probe_timed_out(self, flight: Flight, probe: Leg) -> None:
+        probe.cancel()
+        self._probe_ended(flight, None)
+
+    def _report(self, flight: Flight, outcome: Answer, *, probed: bool = False, late: bool = False) -> None:
+        if not flight.is_over:
+            flight.is_over = True
+            flight.set_timer(None)
+            self._owed -= 1
+        self._free(flight)  # first, so that what is decided on the report sees the room
+        run = flight.attempt
+        self._deliver(Report(run.saga_id, run.step, run.op, run.round, run.number, outcome, probed, late))
+        self._look_round()
+
+    def _silence(self, flight: Flight) -> None:
+        if not flight.is_silent:
+            flight.is_silent = True
+            flight.set_timer(None)
+            if not flight.is_over:
+                self._owed -= 1
+            self._look_round()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,138 @@
+"""An attempt in the air: its call, the probe that may follow, and what is known of it so far."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from saga_es.authoring.bindings import SagaBindings
+from saga_es.model.commands import Failed, Succeeded
+from saga_es.model.effects import RunAttempt
+from saga_es.model.problem import Problem, ProblemKind
+from saga_es.runtime.timers import Timer
+from saga_es.transport.port import Exchange
+
+Answer = Succeeded | Failed
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One call of a user's function.
+
+    Attributes:
+        task: where it is a coroutine; ``None`` in a thread.
+        is_cancelled: by the engine, so that a CancelledError is no answer.
+        is_suspect: its task was cancelled, and not by the engine: by the step itself, or by a loop that is
+            being closed under us.
+    """
+
+    exchange: Exchange
+    task: asyncio.Task[Answer | BaseException] | None = None
+    is_running: bool = True
+    is_cancelled: bool = False
+    is_suspect: bool = False
+
+    def cancel(self) -> None:
+        """Cancel a coroutine, and keep a thread's call from beginning if it still waits for a thread."""
+        if self.is_running:
+            self.is_cancelled = True
+            if self.task is not None:
+                self.task.cancel()
+
+    def make(self) -> Answer | None:
+        """Make the call in this thread; ``None`` if its time was over before a thread was free."""
+        return None if self.is_cancelled else self.exchange.made()
+
+    async def fly(self) -> Answer | BaseException:
+        """Make the call on the loop; an order to exit is returned, so that it passes through no task."""
+        try:
+            return await self.exchange.awaited()
+        except asyncio.CancelledError as error:
+            if self.is_cancelled:
+                raise
+            self.is_suspect = self.task is not None and self.task.cancelling() > 0
+            return self.exchange.failed(error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            return error
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """An attempt that holds a place.
+
+    Attributes:
+        patience: how long the call may take, and then its probe; ``None`` waits for ever.
+        doubtful: a rejection is not definite: an earlier attempt, or this one in a process that died, may
+            have had its effect.
+        verdict: what will be reported unless the unwinding coroutine, or the probe, knows better.
+        is_over: it was reported; what comes now is late.
+        is_silent: nothing more is reported of it.
+    """
+
+    attempt: RunAttempt
+    bindings: SagaBindings
+    patience: timedelta | None
+    doubtful: bool
+    call: Leg | None = None
+    probe: Leg | None = None
+    verdict: Failed | None = None
+    is_over: bool = False
+    is_silent: bool = False
+    timer: Timer | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.attempt.key, self.attempt.number
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        return tuple(leg for leg in (self.call, self.probe) if leg is not None)
+
+    @property
+    def is_in_thread(self) -> bool:
+        return self.call is not None and self.call.exchange.blocks
+
+    @property
+    def is_running(self) -> bool:
+        return any(leg.is_running for leg in self.legs)
+
+    def set_timer(self, timer: Timer | None) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = timer
+
+    def is_open_to_a_probe(self, answer: Answer) -> bool:
+        """Whether a probe may know better.
+
+        Not where the result came and was too large: then the effect is known to have happened, and a probe
+        would bring the same result.
+        """
+        if isinstance(answer, Succeeded) or answer.problem.kind is ProblemKind.TOO_LARGE:
+            return False
+        return self.doubtful or answer.problem.kind is not ProblemKind.REJECTED
+
+    def timeout(self) -> Failed:
+        """Return what is reported when the time is over."""
+        seconds = self.patience.total_seconds() if self.patience is not None else 0.0
+        shown = f"{round(seconds, 1 if seconds >= 10 else 3):g}"  # noqa: PLR2004 - "300", not "299.998"
+        message = f"no answer within {shown} s"
+        return Failed(Problem(kind=ProblemKind.TIMEOUT, type="TimeoutError", message=message))
+
+
+def is_definite(answer: Answer | None) -> bool:
+    """Whether an answer says what happened: it succeeded, or nothing did."""
+    return isinstance(answer, Succeeded) or (
+        answer is not None and answer.problem.kind is ProblemKind.REJECTED
+    )
+
+
+def patience_of(attempt: RunAttempt, bindings: SagaBindings, now: datetime) -> timedelta | None:
+    """Return how long a call may take: as the plan says, else what is left until the deadline."""
+    if attempt.deadline is None:
+        return None
+    step = bindings.definition.step(attempt.step)
+    policy = step if step is None or attempt.op == "action" else step.compensation
+    if policy is not None and isinstance(policy.timeout, timedelta):
+        return policy.timeout
+    return max(attempt.deadline - now, timedelta(0))
