@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypedDict, TypeVar, Unpack
 
 import click
 
 from saga_es.cli import values, words
-from saga_es.cli.terminal import DefiniteNo, Verbs, say, write_exactly, write_json
-from saga_es.errors import IllegalTransition, StoredEventError, UnknownSaga
-from saga_es.history import History
-from saga_es.model.events import SagaStarted
+from saga_es.cli.reading import opened, read_history
+from saga_es.cli.terminal import Verbs, say, write_exactly, write_json
 from saga_es.model.lifecycle import SagaStatus
-from saga_es.store.address import open_store
-from saga_es.store.port import Store
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -72,7 +71,7 @@ def main(ctx: click.Context, url: str | None) -> None:
 def list_(url: str | None, own_url: str | None, as_json: bool, **wanted: Unpack[Wanted]) -> None:  # noqa: FBT001 - click passes it by name
     """List sagas, the newest first."""
     status = wanted["status"]
-    with _opened(own_url or url) as store:
+    with opened(own_url or url) as store:
         page = store.find(
             status=None if status is None else SagaStatus(status),
             definition=wanted["definition"],
@@ -93,8 +92,8 @@ def list_(url: str | None, own_url: str | None, as_json: bool, **wanted: Unpack[
 @click.pass_obj
 def show(url: str | None, own_url: str | None, saga_id: str, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Show how a saga stands: its status in words, its trace, what remains."""
-    with _opened(own_url or url) as store:
-        history = _history(store, saga_id)
+    with opened(own_url or url) as store:
+        history = read_history(store, saga_id)
         summary = store.summary(saga_id)
     if as_json:
         write_json(values.dumps(values.saga_value(history, summary)))
@@ -109,8 +108,8 @@ def show(url: str | None, own_url: str | None, saga_id: str, as_json: bool) -> N
 @click.pass_obj
 def events(url: str | None, own_url: str | None, saga_id: str, as_json: bool) -> None:  # noqa: FBT001 - the same
     """Print a saga's events, in the log's order and with their times."""
-    with _opened(own_url or url) as store:
-        history = _history(store, saga_id)
+    with opened(own_url or url) as store:
+        history = read_history(store, saga_id)
     if as_json:
         write_json(values.events_json(history))
     else:
@@ -124,8 +123,8 @@ def events(url: str | None, own_url: str | None, saga_id: str, as_json: bool) ->
 @click.pass_obj
 def export(url: str | None, own_url: str | None, saga_id: str, as_json: bool) -> None:  # noqa: ARG001, FBT001 - it is JSON anyway
     """Write a saga's history as JSON: all of it, plan and events, readable without anybody's code."""
-    with _opened(own_url or url) as store:
-        history = _history(store, saga_id)
+    with opened(own_url or url) as store:
+        history = read_history(store, saga_id)
     write_exactly(history.to_json())
 
 
@@ -134,30 +133,24 @@ def export(url: str | None, own_url: str | None, saga_id: str, as_json: bool) ->
 @click.pass_obj
 def migrate(url: str | None, own_url: str | None) -> None:
     """Make or upgrade the store's tables; doing it again is harmless."""
-    with _opened(own_url or url, migrate=True) as store:
+    with opened(own_url or url, migrate=True) as store:
         say(f"The tables of {store.url} are up to date.")
 
 
-@contextmanager
-def _opened(url: str | None, *, migrate: bool = False) -> Generator[Store]:
-    if not url:
-        raise click.UsageError("which store? Say --store URL, or set SAGA_ES_STORE; sqlite:///sagas.db, say.")
-    store = open_store(url, migrate=migrate)
-    try:
-        yield store
-    finally:
-        store.close()
+@main.command()
+@click.option(
+    "--pace", type=click.FloatRange(0, 10), default=0.4, show_default=True, help="Seconds a call takes."
+)
+@click.option(
+    "--keep",
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the log and the bookings there, to look at afterwards.",
+)
+def demo(pace: float, keep: Path | None) -> None:
+    """Sell a trip to Rio: a success, a failure that is undone, and a crash that is survived."""
+    from saga_es.cli.demo import run_demo  # noqa: PLC0415 - the engine is loaded for this verb alone
 
-
-def _history(store: Store, saga_id: str) -> History:
-    try:
-        recorded = store.read(saga_id)
-        if not recorded:
-            raise UnknownSaga(saga_id)
-        started = recorded[0].event
-        definition = store.definition(started.digest) if isinstance(started, SagaStarted) else None
-        if definition is None:
-            raise DefiniteNo(f"the plan of saga {saga_id!r} is not recorded in this store; it can't be read.")
-        return History.of(saga_id, definition, recorded)
-    except (StoredEventError, IllegalTransition) as error:
-        raise DefiniteNo(f"saga {saga_id!r} can't be read: {error}") from error
+    with ExitStack() as stack:
+        directory = keep or Path(stack.enter_context(TemporaryDirectory(prefix="saga-es-demo-")))
+        run_demo(directory, timedelta(seconds=pace), kept=keep is not None)

@@ -89,12 +89,16 @@ def account(history: History, summary: SagaSummary | None) -> Iterator[str]:
     yield _span(history)
     yield ""
     yield from map(coloured_line, history.trace().split("\n"))
-    rest = remaining(definition, state)
-    if rest:
-        yield ""
-        yield "Still to come:"
-        width = max(len(printable(one.title)) for one in rest)
-        yield from (f"  {printable(one.title).ljust(width)}  {printable(one.text)}" for one in rest)
+    rest = still_to_come(history)
+    yield from ("", *rest) if rest else ()
+
+
+def still_to_come(history: History) -> list[str]:
+    """Return what remains of a saga, under a heading; nothing for one that is done."""
+    rest = remaining(history.definition, history.state)
+    width = max((len(printable(one.title)) for one in rest), default=0)
+    lines = [f"  {printable(one.title).ljust(width)}  {printable(one.text)}" for one in rest]
+    return ["Still to come:", *lines] if lines else []
 
 
 def coloured_line(line: str) -> str:

@@ -1,0 +1,3 @@
+from saga_es.cli import main
+
+main(prog_name="saga-es")
