@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, JsonValue
 
@@ -196,9 +195,8 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
 """The closed registry: a stored name that is not here is an error, never an import."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event as it stands in the log.
+class Recorded(NamedTuple):
+    """An event as it stands in the log. A tuple, since a long replay makes as many of these as of events.
 
     Attributes:
         version: its place in the saga's stream, 1..n without gaps.

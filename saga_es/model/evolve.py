@@ -108,8 +108,7 @@ def _succeed(fold: Fold, index: int, node: Node, event: ev.StepSucceeded | ev.Re
     node.result = event.result
     node.has_result = node.done = True
     node.error = node.deadline = None
-    fold.put(index, node)
-    fold.release(index)
+    fold.release(index, node)
 
 
 def _step_rejected(fold: Fold, event: ev.StepRejected) -> None:
@@ -212,8 +211,7 @@ def _signal_received(fold: Fold, event: ev.SignalReceived) -> None:
     node.result = event.payload
     node.has_result = True
     node.error = None
-    fold.put(index, node)
-    fold.release(index)
+    fold.release(index, node)
 
 
 def _signal_timed_out(fold: Fold, event: ev.SignalTimedOut) -> None:
@@ -227,7 +225,7 @@ def _signal_timed_out(fold: Fold, event: ev.SignalTimedOut) -> None:
 
 def _late_outcome(fold: Fold, event: ev.LateOutcomeReceived) -> None:
     index = fold.step_index(event.step)
-    node = fold.nodes[index].copy()
+    node = fold.edit(index)
     node.late = (*node.late, (event.op, event.round, event.attempt))
     if event.op == "action" and isinstance(event.outcome, ev.LateSuccess):
         if node.status in ("rejected", "skipped", "waiting"):
@@ -283,8 +281,7 @@ def _step_skipped(fold: Fold, event: ev.StepSkipped) -> None:
     node.stands = node.stands or node.has_result  # a late success of what is skipped now: its effect stays
     node.result, node.has_result = None, False
     node.error = node.deadline = None
-    fold.put(index, node)
-    fold.release(index)
+    fold.release(index, node)
 
 
 _HANDLERS: Final = {

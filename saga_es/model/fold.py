@@ -49,7 +49,7 @@ class Fold:
         self.definition_version = 0
         self.digest = ""
         self.input: JsonValue = None
-        self.nodes: Vector[Node] = plan.at_rest
+        self.nodes: Vector[Node] | list[Node] = plan.at_rest
         self.ready = plan.first_steps
         self.to_await = plan.first_signals
         self.open_actions = self.open_undos = self.retrying = 0
@@ -92,6 +92,14 @@ class Fold:
         new.version = self.version
         return new
 
+    def thaw(self) -> None:
+        """Take nodes of its own, to be changed in place, until ``freeze``: for a long replay."""
+        self.nodes = [node.copy() for node in self.nodes]
+
+    def freeze(self) -> None:
+        """Give up changing nodes in place: from here on the fold may be shared."""
+        self.nodes = Vector(self.nodes)
+
     # -- moves ---------------------------------------------------------------------------------------
 
     def move_saga(self, trigger: str) -> None:
@@ -102,10 +110,9 @@ class Fold:
             self.status = target
 
     def step_index(self, name: str) -> int:
-        index = self.plan.index.get(name)
-        if index is None or self.plan.signals >> index & 1:
-            steps = [n for i, n in enumerate(self.plan.names) if not self.plan.signals >> i & 1]
-            raise UnknownStep(name, saga_id=self.saga_id, known=steps)
+        index = self.plan.steps.get(name)
+        if index is None:
+            raise UnknownStep(name, saga_id=self.saga_id, known=list(self.plan.steps))
         return index
 
     def signal_index(self, name: str) -> int:
@@ -116,29 +123,36 @@ class Fold:
         return index
 
     def moved_step(self, name: str, trigger: str) -> tuple[int, Node]:
-        """Return the step's number and a copy of its node, moved; raise IllegalTransition without a row."""
+        """Return the step's number and its node to change, moved; raise IllegalTransition without a row."""
         index = self.step_index(name)
         node = self.nodes[index]
         target = STEP_LIFECYCLE.rows.get((node.status, trigger))
         if target is None:
             allowed = STEP_LIFECYCLE.allowed(node.status)
             raise IllegalTransition(self.what(index), status=node.status, trigger=trigger, allowed=allowed)
-        node = node.copy()
+        node = self.edit(index)
         node.status = target
         return index, node
 
     def moved_signal(self, name: str, trigger: str) -> tuple[int, Node]:
         index = self.signal_index(name)
-        node = self.nodes[index].copy()
-        node.status = SIGNAL_LIFECYCLE.after(node.status, trigger, what=self.what(index))
+        target = SIGNAL_LIFECYCLE.after(self.nodes[index].status, trigger, what=self.what(index))
+        node = self.edit(index)
+        node.status = target
         return index, node
 
     def what(self, index: int) -> str:
         kind = "signal" if self.plan.signals >> index & 1 else "step"
         return f"{kind} {self.plan.names[index]!r} of saga {self.saga_id!r}"
 
+    def edit(self, index: int) -> Node:
+        """Return a node to change and ``put`` back: a copy, unless the fold has nodes of its own."""
+        nodes = self.nodes
+        return nodes[index] if isinstance(nodes, list) else nodes[index].copy()
+
     def put(self, index: int, node: Node) -> None:
-        self.nodes = self.nodes.set(index, node)
+        if not isinstance(self.nodes, list):
+            self.nodes = self.nodes.set(index, node)
 
     # -- due times and parking -----------------------------------------------------------------------
 
@@ -167,26 +181,23 @@ class Fold:
         self.retrying &= keep
         self.ready &= keep
 
-    def release(self, index: int) -> None:
-        """Let go what waited for this node, if it is done and all it needs is; and so on through the graph."""
-        waiting = [index]
+    def release(self, index: int, node: Node) -> None:
+        """Put a node back that is done; where nothing it needs is open, let go what waits for it, and so on."""
+        self.put(index, node)
+        waiting = [] if node.released or node.unmet else [(index, node)]
         while waiting:
-            number = waiting.pop()
-            node = self.nodes[number]
-            if node.released or node.unmet or node.status not in SATISFIED:
-                continue
-            node = node.copy()
-            node.released = True
-            self.put(number, node)
+            number, node = waiting.pop()
+            node.released = True  # put already, and nobody else's yet
             self.remaining -= 1
             if number == self.plan.graph.pivot:
                 self.past_pivot = True
             for dependent in self.plan.graph.dependents[number]:
-                self._met(dependent)
-                waiting.append(dependent)
+                met = self._met(dependent)
+                if not met.unmet and met.status in SATISFIED:
+                    waiting.append((dependent, met))
 
-    def _met(self, dependent: int) -> None:
-        node = self.nodes[dependent].copy()
+    def _met(self, dependent: int) -> Node:
+        node = self.edit(dependent)
         node.unmet -= 1
         self.put(dependent, node)
         if node.unmet == 0 and node.status == "waiting":
@@ -194,6 +205,7 @@ class Fold:
                 self.to_await |= 1 << dependent
             else:
                 self.ready |= 1 << dependent
+        return node
 
     def drain(self, cause: Problem) -> None:
         """Nothing new starts from here on; the first failure is the cause."""
@@ -207,7 +219,7 @@ class Fold:
         """Work out, once, what is owed and what holds it back: the reverse of the graph."""
         graph = self.plan.graph
         for _, index in self.dues:  # signals stop waiting; no action waits for a retry any more
-            node = self.nodes[index].copy()
+            node = self.edit(index)
             node.due = None
             self.put(index, node)
         self.dues = ()
@@ -216,7 +228,7 @@ class Fold:
             node = self.nodes[index]
             owes = bool(self.plan.undoable >> index & 1) and node.status in ("succeeded", "unknown")
             if blockers:
-                node = node.copy()
+                node = self.edit(index)
                 node.blockers = blockers
                 self.put(index, node)
             self._place(index, owes=owes, blockers=blockers)
@@ -233,7 +245,7 @@ class Fold:
 
     def _hold_back(self, index: int) -> None:
         for need in self.plan.graph.needs[index]:
-            node = self.nodes[need].copy()
+            node = self.edit(need)
             node.blockers += 1
             self.put(need, node)
             self.undo_ready &= ~(1 << need)
@@ -261,7 +273,7 @@ class Fold:
                 continue
             self.cleared |= 1 << number
             for need in self.plan.graph.needs[number]:
-                node = self.nodes[need].copy()
+                node = self.edit(need)
                 node.blockers -= 1
                 self.put(need, node)
                 if node.blockers == 0 and self.owed >> need & 1:

@@ -19,6 +19,7 @@ class Plan:
     """Sets of nodes are bit masks of their numbers in the declared order.
 
     Attributes:
+        index, steps: the numbers of all nodes, and of the steps alone, by name.
         signals: the nodes that wait.
         undoable: the steps that have a compensation.
         read_only: the steps that leave nothing behind.
@@ -30,6 +31,7 @@ class Plan:
     graph: Graph
     names: Sequence[str]
     index: Mapping[str, int]
+    steps: Mapping[str, int]
     signals: int
     undoable: int
     read_only: int
@@ -49,6 +51,7 @@ class Plan:
             graph=graph,
             names=graph.names,
             index=graph.index,
+            steps={name: graph.index[name] for name in graph.names if not signals >> graph.index[name] & 1},
             signals=signals,
             undoable=_mask(graph, (step.name for step in definition.steps if step.compensation)),
             read_only=_mask(graph, (step.name for step in definition.steps if step.read_only)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -205,14 +206,22 @@ def replay(
     Raises:
         IllegalTransition: the events are not a history of this definition.
     """
-    return replay_onto(SagaState.unborn(definition, saga_id), events, upto)
+    fold = Fold(definition.plan, saga_id)
+    fold.thaw()
+    _apply_all(fold, events, upto)
+    fold.freeze()
+    return SagaState(fold)
 
 
 def replay_onto(state: SagaState, events: Iterable[Event | Recorded], upto: int | None = None) -> SagaState:
     """Return ``state`` after more events, up to the version ``upto``."""
     fold = state.fold.copy()
-    for item in events:
-        if upto is not None and fold.version >= upto:
-            break
-        apply(fold, item.event if isinstance(item, Recorded) else item)
+    _apply_all(fold, events, upto)
     return SagaState(fold)
+
+
+def _apply_all(fold: Fold, events: Iterable[Event | Recorded], upto: int | None) -> None:
+    if upto is not None:
+        events = islice(events, max(0, upto - fold.version))
+    for item in events:
+        apply(fold, item.event if isinstance(item, Recorded) else item)

@@ -36,6 +36,8 @@ class Vector(Generic[T]):
     def __getitem__(self, index: int) -> T:
         place = self._root
         height = self._height
+        if not height:  # up to 32, as nearly always
+            return cast("T", place[index])
         while height:
             place = cast("tuple[object, ...]", place[index >> height & MASK])
             height -= BITS
@@ -49,7 +51,11 @@ class Vector(Generic[T]):
         made: Vector[T] = object.__new__(type(self))
         made._length = self._length
         made._height = self._height
-        made._root = _set(self._root, self._height, index, item)
+        root = self._root
+        if self._height:
+            made._root = _set(root, self._height, index, item)
+        else:
+            made._root = (*root[:index], item, *root[index + 1 :])
         return made
 
 
