@@ -34,6 +34,7 @@ from saga_es.runtime.writer import CommitObserver
 from saga_es.store.port import Store
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SagaEngine(Face):
@@ -151,8 +152,7 @@ class SagaEngine(Face):
         """
         works = self._running("outcome")
         future = works.manager.watch(check_saga_id(saga_id))
-        await self._in_time(future, timeout, lambda: works.not_ended(saga_id, timeout))
-        ended = future.result()
+        ended = await self._in_time(future, timeout, lambda: works.not_ended(saga_id, timeout))
         return outcome_with(ended.bindings, ended.state)
 
     # -- how a command gets into the log -------------------------------------------------------------
@@ -182,31 +182,27 @@ class SagaEngine(Face):
         works.manager.submit(saga_id, Ask(make, done, definition, bindings))
         patience = self._settings.store_timeout
         await self._in_time(future, patience, lambda: works.not_recorded(saga_id, patience))
-        future.result()
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:
         works = self._running("a command")
         return await works.bindings(saga_id)
 
     async def _in_time(
-        self, future: asyncio.Future[Any], limit: timedelta | None, late: Callable[[], Exception]
-    ) -> None:
-        """Wait for ``future``, on the engine's clock; raise what ``late`` makes when the limit has passed."""
+        self, future: asyncio.Future[R], limit: timedelta | None, late: Callable[[], Exception]
+    ) -> R:
+        """Return what ``future`` brings; raise what ``late`` makes when the limit has passed on the engine's clock."""
         if limit is None:
-            await asyncio.wait([future])
-            return
-        works = self._running("waiting")
-        too_late = asyncio.get_running_loop().create_future()
-        timer = works.timers.at(
-            self._clock.now() + limit, lambda: None if too_late.done() else too_late.set_result(None)
-        )
+            return await future
+
+        def give_up() -> None:
+            if not future.done():
+                future.set_exception(late())
+
+        timer = self._running("waiting").timers.at(self._clock.now() + limit, give_up)
         try:
-            await asyncio.wait([future, too_late], return_when=asyncio.FIRST_COMPLETED)
+            return await future
         finally:
             timer.cancel()
-        if not future.done():
-            future.cancel()
-            raise late()
 
     @property
     def _open(self) -> tuple[Store, Loader]:
@@ -217,5 +213,3 @@ class SagaEngine(Face):
         if self._works is None:
             raise EngineClosed(asked)
         return self._works
-
-

@@ -47,13 +47,14 @@ class Live:
     Attributes:
         state: as recorded; ``None`` until it is loaded.
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
+        newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
         incompatible: why nothing here can run it, or ``None``.
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "handed", "incompatible", "reissued", "saga_id",
-        "started_at", "state", "stale", "timer", "timer_due", "waiters",
+        "asks", "bindings", "busy", "definition", "handed", "incompatible", "newest", "reissued", "saga_id",
+        "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
     def __init__(self, saga_id: str) -> None:
@@ -65,7 +66,7 @@ class Live:
         self.started_at: datetime | None = None
         self.asks: deque[Ask] = deque()
         self.busy = False
-        self.stale = False  # others appended while an append of ours was under way
+        self.newest = 0
         self.handed = Handed()
         self.reissued: set[tuple[str, str, int, int]] = set()
         self.waiters: list[asyncio.Future[Ended]] = []
@@ -76,6 +77,10 @@ class Live:
         if self.timer is not None:
             self.timer.cancel()
         self.timer, self.timer_due = timer, due
+
+    @property
+    def version(self) -> int:
+        return 0 if self.state is None else self.state.version
 
     @property
     def is_idle(self) -> bool:

@@ -70,6 +70,7 @@ class ProcessManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._feeding = False
+        self.let_go: dict[str, int] = {}  # ended, with its version, until the log was looked at once more
         self.dispatcher = make_dispatcher(self._report, self._feed_soon)
         self._effects = Effects(
             dispatcher=self.dispatcher,
@@ -91,7 +92,8 @@ class ProcessManager:
         future: asyncio.Future[Ended] = self._loop.create_future()
         live = self.live(saga_id)
         live.waiters.append(future)
-        self._touch(live)
+        if not live.busy and live.state is not None and live.state.status.is_terminal:
+            self._touch(live)  # otherwise its end, or its load, is still to come and tells
         return future
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
@@ -106,11 +108,6 @@ class ProcessManager:
     def in_hand(self, saga_id: str) -> Live | None:
         return self._lives.get(saga_id)
 
-    def standing(self, saga_id: str) -> SagaState | None:
-        """Return how a saga in hand stands, for messages."""
-        found = self._lives.get(saga_id)
-        return found.state if found else None
-
     def adopt(self, lives: Iterable[Live]) -> None:
         """Take over loaded sagas: issue again what is in flight, dispatch what is owed."""
         for live in lives:
@@ -120,11 +117,10 @@ class ProcessManager:
                 self._touch(live)
 
     def changed_elsewhere(self, saga_id: str, version: int) -> None:
-        """Others appended to a saga: read it again unless that is known here."""
+        """The log was seen to have this version of a saga: read it again unless that is known here."""
         live = self.live(saga_id)
-        if live.busy:
-            live.stale = True
-        elif live.state is None or live.state.version < version:
+        live.newest = max(live.newest, version)
+        if not live.busy and live.version < version:
             self._reload(live)
 
     async def close(self, drain: timedelta) -> None:
@@ -271,8 +267,7 @@ class ProcessManager:
         if live.state is not None:
             self._effects.carry_out(live)
             self._tell(live)
-        if live.stale:
-            live.stale = False
+        if live.newest > live.version:
             self._reload(live)
         elif live.asks:
             self._touch(live)
@@ -281,6 +276,7 @@ class ProcessManager:
         elif live.is_idle:
             live.set_timer(None, None)
             self._lives.pop(live.saga_id, None)
+            self.let_go[live.saga_id] = live.version
         if self._hungry:
             self._feed_soon()
 
@@ -295,13 +291,13 @@ class ProcessManager:
     # -- loading -------------------------------------------------------------------------------------
 
     def _reload(self, live: Live) -> None:
-        live.busy = True
+        live.busy, live.newest = True, 0
         task = self._loop.create_task(self._load(live))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _load(self, live: Live) -> None:
-        before = live.state.version if live.state is not None else 0
+        before = live.version
         try:
             await self._loader.load(live)
         except StoreUnavailable as error:
@@ -314,11 +310,13 @@ class ProcessManager:
             self._set_aside(live, error)
             return
         live.busy = False
-        if live.state is None:
+        if live.newest > live.version:
+            self._reload(live)
+        elif live.state is None:
             self._not_there(live)
-            return
-        self._effects.carry_out(live, reissue=before == 0)
-        self._touch(live)
+        else:
+            self._effects.carry_out(live, reissue=before == 0)
+            self._touch(live)
 
     def _not_there(self, live: Live) -> None:
         """Nothing is recorded: only a start that came meanwhile makes something of it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.errors import EngineClosed, SagaError, StoreUnavailable, UnknownSaga
@@ -57,6 +58,7 @@ class Works:
         )
         self._recorded: set[str] = set()
         self._position = 0
+        self._is_behind = False  # others wrote what has not been taken in
         self._poll_timer: Timer | None = None
         self._polling: asyncio.Task[None] | None = None
 
@@ -129,19 +131,35 @@ class Works:
     async def _look_round(self) -> None:
         try:
             with suppress(StoreUnavailable):  # the writer says so to whoever waits; the next look may succeed
-                if await self.writer.call(self.store.changed_by_others):
-                    await self._take_changes()
+                await self._look()
         finally:
             self._poll_later()
 
+    async def _look(self) -> None:
+        let_go = tuple(self.manager.let_go)
+        position, changed = await self.writer.call(self._end_of_log)
+        self._is_behind |= changed
+        if self._is_behind:
+            await self._take_changes()
+            self._is_behind = False
+        else:
+            self._position = position
+        for saga_id in let_go:  # what was appended before is behind us
+            self.manager.let_go.pop(saga_id, None)
+
+    def _end_of_log(self) -> tuple[int, bool]:
+        """Return where the log ends, and whether any of it may be of others: asked in that order."""
+        return self.store.position(), self.store.changed_by_others()
+
     async def _take_changes(self) -> None:
         while True:
-            position = self._position
-            changes = await self.loader.read(lambda: self.store.changes(position))
+            changes = await self.loader.read(partial(self.store.changes, self._position))
             for saga_id, version in changes.versions.items():
-                self.manager.changed_elsewhere(saga_id, version)
+                if version > self.manager.let_go.get(saga_id, 0):  # else it is our own
+                    self.manager.changed_elsewhere(saga_id, version)
+            at_the_end = not changes.versions or changes.position == self._position
             self._position = changes.position
-            if not changes.versions or changes.position == position:
+            if at_the_end:
                 return
 
     # -- for the engine ------------------------------------------------------------------------------
@@ -167,7 +185,8 @@ class Works:
         """Return the error for an outcome that did not come in time: how the saga stands, and why."""
         if self.writer.unavailable is not None:
             return self.writer.unavailable
-        state = self.manager.standing(saga_id)
+        live = self.manager.in_hand(saga_id)
+        state = live.state if live is not None else None
         if state is None:
             return TimeoutError(f"saga {saga_id!r} could not be read within {timeout}")
         unfinished = [f"{name} {step.status}" for name, step in state.steps.items() if step.status in _BUSY]
@@ -200,7 +219,17 @@ class Works:
 
 
 _BUSY = frozenset(
-    {"waiting", "dispatched", "retrying", "awaited", "undoing", "undo_retrying", "stuck", "unknown", "rejected"}
+    {
+        "waiting",
+        "dispatched",
+        "retrying",
+        "awaited",
+        "undoing",
+        "undo_retrying",
+        "stuck",
+        "unknown",
+        "rejected",
+    }
 )
 
 
