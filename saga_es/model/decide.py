@@ -147,7 +147,7 @@ def _cancel(decision: Decision, command: CancelSaga) -> None:
 def _pause_or_resume(decision: Decision, command: PauseSaga | ResumeSaga) -> None:
     fold = decision.fold
     asked = "pause" if isinstance(command, PauseSaga) else "resume"
-    if fold.status in ("succeeded", "failed"):
+    if fold.status == "succeeded" or (fold.status == "failed" and not fold.owed):
         raise SagaAlreadyEnded(fold.saga_id, status=fold.status, asked=asked)
     if isinstance(command, PauseSaga) and not fold.paused:
         decision.emit(ev.SagaPaused(by=command.by, reason=command.reason))

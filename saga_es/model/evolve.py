@@ -8,7 +8,7 @@ from typing import Final, cast
 from saga_es.model import events as ev
 from saga_es.model.fold import Fold
 from saga_es.model.node import Node
-from saga_es.model.problem import Problem, ProblemKind
+from saga_es.model.problem import NO_ANSWER, Problem, ProblemKind
 
 
 def apply(fold: Fold, event: ev.Event) -> None:
@@ -89,7 +89,8 @@ def _step_dispatched(fold: Fold, event: ev.StepDispatched) -> None:
     index, node = fold.moved_step(event.step, "StepDispatched")
     fold.settle(index)
     fold.open_actions |= 1 << index
-    fold.set_due(index, node, None)
+    if node.due is not None:
+        fold.set_due(index, node, None)
     node.attempts = event.attempt
     node.deadline = event.deadline
     fold.put(index, node)
@@ -104,7 +105,8 @@ def _step_succeeded(fold: Fold, event: ev.StepSucceeded) -> None:
 
 def _succeed(fold: Fold, index: int, node: Node, event: ev.StepSucceeded | ev.ResultSupplied) -> None:
     fold.settle(index)
-    fold.set_due(index, node, None)
+    if node.due is not None:
+        fold.set_due(index, node, None)
     node.result = event.result
     node.has_result = node.done = True
     node.error = node.deadline = None
@@ -113,15 +115,22 @@ def _succeed(fold: Fold, index: int, node: Node, event: ev.StepSucceeded | ev.Re
 
 def _step_rejected(fold: Fold, event: ev.StepRejected) -> None:
     index, node = fold.moved_step(event.step, "StepRejected")
+    _note_answer(node, event.attempt, event.error)
     _fail(fold, index, node, event.error)
 
 
 def _step_outcome_unknown(fold: Fold, event: ev.StepOutcomeUnknown) -> None:
     index, node = fold.moved_step(event.step, "StepOutcomeUnknown")
+    _note_answer(node, event.attempt, event.why)
     node.doubtful = True
     graph = fold.plan.graph
     decided_by_operator = index == graph.pivot and not fold.plan.undoable >> index & 1
     _fail(fold, index, node, event.why, parks=decided_by_operator)
+
+
+def _note_answer(node: Node, attempt: int, problem: Problem) -> None:
+    if problem.kind not in NO_ANSWER:
+        node.answered |= 1 << attempt
 
 
 def _fail(fold: Fold, index: int, node: Node, error: Problem, *, parks: bool = False) -> None:
@@ -140,6 +149,7 @@ def _step_retry_scheduled(fold: Fold, event: ev.StepRetryScheduled) -> None:
     fold.retrying |= 1 << index
     # A definite "it did not happen" here is a probe's, asked by the one key of all attempts: it clears them all.
     node.doubtful = event.error.kind is not ProblemKind.REJECTED
+    _note_answer(node, event.attempt, event.error)
     node.error = event.error
     node.deadline = None
     fold.set_due(index, node, event.due)
@@ -226,7 +236,10 @@ def _signal_timed_out(fold: Fold, event: ev.SignalTimedOut) -> None:
 def _late_outcome(fold: Fold, event: ev.LateOutcomeReceived) -> None:
     index = fold.step_index(event.step)
     node = fold.edit(index)
-    node.late = (*node.late, (event.op, event.round, event.attempt))
+    if isinstance(event.outcome, Problem):
+        _note_answer(node, event.attempt, event.outcome)
+    else:
+        node.late = (*node.late, (event.op, event.round, event.attempt))
     if event.op == "action" and isinstance(event.outcome, ev.LateSuccess):
         if node.status in ("rejected", "skipped", "waiting"):
             node.stands = True
@@ -251,7 +264,9 @@ def _retry_requested(fold: Fold, event: ev.RetryRequested) -> None:
         if before != "retrying":
             node.budget_from = node.attempts
             node.error = None
-        fold.ready |= 1 << index
+            node.supplied = False
+        if not node.unmet:  # a rejection can be supplied to a step whose needs are still open
+            fold.ready |= 1 << index
     fold.put(index, node)
 
 
@@ -267,6 +282,7 @@ def _result_supplied(fold: Fold, event: ev.ResultSupplied) -> None:
 def _rejection_supplied(fold: Fold, event: ev.RejectionSupplied) -> None:
     index, node = fold.moved_step(event.step, "RejectionSupplied")
     node.supplied = True
+    node.stands = node.doubtful = False  # the operator answers for every attempt so far
     node.result, node.has_result = None, False
     error = Problem(kind=ProblemKind.REJECTED, type="RejectionSupplied", message=event.reason)
     _fail(fold, index, node, error)
@@ -278,7 +294,8 @@ def _step_skipped(fold: Fold, event: ev.StepSkipped) -> None:
     index, node = fold.moved_step(event.step, "StepSkipped")
     fold.settle(index)
     fold.set_due(index, node, None)
-    node.stands = node.stands or node.has_result  # a late success of what is skipped now: its effect stays
+    # What an earlier attempt has done, or may have done, nobody undoes any more.
+    node.stands = node.stands or node.has_result or node.doubtful
     node.result, node.has_result = None, False
     node.error = node.deadline = None
     fold.release(index, node)

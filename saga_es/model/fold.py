@@ -124,13 +124,17 @@ class Fold:
 
     def moved_step(self, name: str, trigger: str) -> tuple[int, Node]:
         """Return the step's number and its node to change, moved; raise IllegalTransition without a row."""
-        index = self.step_index(name)
-        node = self.nodes[index]
+        index = self.plan.steps.get(name)
+        if index is None:
+            index = self.step_index(name)
+        nodes = self.nodes
+        node = nodes[index]
         target = STEP_LIFECYCLE.rows.get((node.status, trigger))
         if target is None:
             allowed = STEP_LIFECYCLE.allowed(node.status)
             raise IllegalTransition(self.what(index), status=node.status, trigger=trigger, allowed=allowed)
-        node = self.edit(index)
+        if not isinstance(nodes, list):
+            node = node.copy()
         node.status = target
         return index, node
 
@@ -244,14 +248,16 @@ class Fold:
             self._hold_back(index)
 
     def _hold_back(self, index: int) -> None:
-        for need in self.plan.graph.needs[index]:
-            node = self.edit(need)
-            node.blockers += 1
-            self.put(need, node)
-            self.undo_ready &= ~(1 << need)
-            if self.cleared >> need & 1:
-                self.cleared &= ~(1 << need)
-                self._hold_back(need)
+        holding = [index]
+        while holding:
+            for need in self.plan.graph.needs[holding.pop()]:
+                node = self.edit(need)
+                node.blockers += 1
+                self.put(need, node)
+                self.undo_ready &= ~(1 << need)
+                if self.cleared >> need & 1:
+                    self.cleared &= ~(1 << need)
+                    holding.append(need)
 
     def _place(self, index: int, *, owes: bool, blockers: int) -> None:
         bit = 1 << index

@@ -23,11 +23,12 @@ class Node:
         stands: a late reply says that the effect happened although the step is settled as not done.
         done: the step succeeded at some time (or an operator supplied its result), undone since or not.
         supplied: an operator settled it, so that the same repair again appends nothing.
-        late: late replies recorded so far, as (op, round, attempt).
+        late: successes recorded late so far, as (op, round, attempt).
+        answered: mask of the attempts of the action whose failing answer is recorded.
     """
 
     __slots__ = (
-        "attempts", "blockers", "budget_from", "deadline", "done", "doubtful", "due", "error", "has_result",
+        "answered", "attempts", "blockers", "budget_from", "deadline", "done", "doubtful", "due", "error", "has_result",
         "late", "released", "result", "round", "stands", "status", "supplied", "undo_attempts", "undo_blind",
         "undo_budget_from", "undo_error", "unmet",
     )  # fmt: skip
@@ -53,6 +54,7 @@ class Node:
     done: bool
     supplied: bool
     late: tuple[tuple[Op, int, int], ...]
+    answered: int
 
     def __init__(self, unmet: int) -> None:
         self.status = "waiting"
@@ -66,6 +68,7 @@ class Node:
         self.has_result = self.released = self.doubtful = self.undo_blind = False
         self.stands = self.done = self.supplied = False
         self.late = ()
+        self.answered = 0
 
     def copy(self) -> Node:
         # Written out: this runs for every event, and a loop over __slots__ takes five times as long.
@@ -91,6 +94,7 @@ class Node:
         new.done = self.done
         new.supplied = self.supplied
         new.late = self.late
+        new.answered = self.answered
         return new
 
     def signature(self) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from saga_es.model.advance import park
 from saga_es.model.commands import Failed, RecordOutcome, Succeeded
 from saga_es.model.decision import Decision
 from saga_es.model.node import Node
-from saga_es.model.problem import Problem, ProblemKind
+from saga_es.model.problem import NO_ANSWER, Problem, ProblemKind
 
 LATE = frozenset({"unknown", "undoing", "undo_retrying", "stuck", "compensated", "forced"})
 SETTLED_AS_NOT_DONE = frozenset({"rejected", "skipped", "waiting"})
@@ -101,15 +101,11 @@ def _compensation_failed(decision: Decision, command: RecordOutcome, index: int,
 
 
 def _late(decision: Decision, command: RecordOutcome, node: Node) -> None:
-    if (command.op, command.round, command.attempt) in node.late:
-        return
     outcome = command.outcome
-    succeeded = isinstance(outcome, Succeeded)
-    if command.op == "action":
-        if node.done or (node.has_result and succeeded) or _settles_it(command, node):
-            return  # known already
-        if node.status not in LATE and not (node.status in SETTLED_AS_NOT_DONE and succeeded):
-            return
+    if isinstance(outcome, Failed) and not _failure_tells(command, outcome, node):
+        return
+    if isinstance(outcome, Succeeded) and not _success_tells(command, node):
+        return
     decision.emit(
         ev.LateOutcomeReceived(
             step=command.step,
@@ -123,10 +119,21 @@ def _late(decision: Decision, command: RecordOutcome, node: Node) -> None:
     )
 
 
-def _settles_it(command: RecordOutcome, node: Node) -> bool:
-    """Whether this is the very answer that made the step unknown, delivered twice."""
+def _success_tells(command: RecordOutcome, node: Node) -> bool:
+    """Whether a late success is news."""
+    if (command.op, command.round, command.attempt) in node.late:
+        return False
+    if command.op == "compensation":
+        return True
+    known = node.done or node.has_result or any(op == "action" for op, _, _ in node.late)
+    return not known and node.status in LATE | SETTLED_AS_NOT_DONE
+
+
+def _failure_tells(command: RecordOutcome, failed: Failed, node: Node) -> bool:
+    """Whether a late failure is news: no word of this attempt itself is recorded, and none says it happened."""
     return (
-        isinstance(command.outcome, Failed)
-        and command.attempt == node.attempts
-        and node.error == command.outcome.problem
+        command.op == "action"
+        and node.status in LATE
+        and failed.problem.kind not in NO_ANSWER
+        and not (node.done or node.answered >> command.attempt & 1)
     )

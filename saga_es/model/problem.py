@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -17,6 +18,10 @@ class ProblemKind(StrEnum):
     TOO_LARGE = "too_large"
     ABANDONED = "abandoned"
     INCOMPATIBLE = "incompatible"
+
+
+NO_ANSWER: Final = frozenset({ProblemKind.TIMEOUT, ProblemKind.CANCELLED, ProblemKind.ABANDONED})
+"""Kinds with which the engine closes an attempt itself: the participant's own word may still come."""
 
 
 class Problem(Frozen):

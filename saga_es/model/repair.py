@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from saga_es.errors import IllegalTransition, SagaAlreadyEnded
 from saga_es.model import events as ev
+from saga_es.model.advance import park
 from saga_es.model.commands import (
     ForceCompensated,
     RepairCommand,
@@ -18,7 +19,7 @@ from saga_es.model.commands import (
 )
 from saga_es.model.decision import Decision
 from saga_es.model.definition import StepDefinition
-from saga_es.model.fold import UNDONE
+from saga_es.model.fold import SATISFIED, UNDONE
 from saga_es.model.lifecycle import STEP_LIFECYCLE
 from saga_es.model.vector import bits
 
@@ -50,17 +51,20 @@ def repair(decision: Decision, command: RepairCommand) -> None:
         case SupplyRejection():
             decision.emit(ev.RejectionSupplied(step=command.step, by=command.by, reason=command.reason))
         case SkipStep():
-            _check_skip(decision, index)
             decision.emit(ev.StepSkipped(step=command.step, by=command.by, reason=command.reason))
         case _:
             decision.emit(ev.CompensationForced(step=command.step, by=command.by, reason=command.reason))
-    if was_parked and not _still_stuck(decision, index):
-        decision.emit(ev.SagaUnparked(step=command.step))
+    _park_or_unpark(decision, index, was_parked=was_parked)
 
 
-def _still_stuck(decision: Decision, index: int) -> bool:
-    # Past the pivot there is no way back: a rejection supplied there leaves the step parked.
-    return decision.fold.nodes[index].status == "rejected" and not decision.fold.draining
+def _park_or_unpark(decision: Decision, index: int, *, was_parked: bool) -> None:
+    fold, node = decision.fold, decision.fold.nodes[index]
+    if node.status != "rejected" or fold.draining:
+        if was_parked:
+            decision.emit(ev.SagaUnparked(step=decision.name(index)))
+    elif not was_parked and node.error is not None:
+        # Past the pivot there is no way back: a rejection supplied there parks the step, or leaves it parked.
+        park(decision, index, node.error, op="action", attempt=node.attempts or None)
 
 
 def _was_made(decision: Decision, command: RepairCommand, index: int) -> bool:
@@ -74,8 +78,9 @@ def _was_made(decision: Decision, command: RepairCommand, index: int) -> bool:
             return node.status == "skipped"
         case ForceCompensated():
             return node.status == "forced"
-        case _:
-            return False
+        case _:  # a retry that was asked for and has not begun yet, for want of room
+            waits = node.status == "waiting" and node.attempts > 0
+            return waits or (node.status in ("retrying", "undo_retrying") and node.due is None)
 
 
 def _check(decision: Decision, index: int, trigger: str) -> None:
@@ -94,7 +99,7 @@ def _check(decision: Decision, index: int, trigger: str) -> None:
 
 def _refuse(decision: Decision, index: int, trigger: str, why: str | None) -> None:
     status = decision.fold.nodes[index].status
-    repairs = [name for name in EVENTS.values() if (status, name) in STEP_LIFECYCLE.rows]
+    repairs = [name for name in EVENTS.values() if name != trigger and (status, name) in STEP_LIFECYCLE.rows]
     allowed = [name for name in repairs if _guard(decision, index, name) is None]
     what = decision.fold.what(index)
     raise IllegalTransition(what, status=status, trigger=trigger, allowed=allowed, why=why)
@@ -111,14 +116,25 @@ def _guard(decision: Decision, index: int, trigger: str) -> str | None:
         case "StepSkipped":
             if going_back:
                 return "the saga is on its way back, where nothing is skipped"
+            return _not_skippable(decision, index)
         case "CompensationForced":
             if fold.status not in ("compensating", "failed"):
                 return "only a saga that is compensating has compensations to force"
         case _:
-            if status == "waiting" and going_back:
-                return "the saga is on its way back, where waiting steps never run"
-            if status == "rejected" and trigger == "ResultSupplied" and _undone_before(decision, index):
-                return "steps that it needed are being undone already, and it would have to be undone before them"
+            return _settling_guard(decision, index, trigger, going_back=going_back)
+    return None
+
+
+def _settling_guard(decision: Decision, index: int, trigger: str, *, going_back: bool) -> str | None:
+    fold, status, graph = decision.fold, decision.fold.nodes[index].status, decision.fold.plan.graph
+    if status == "waiting" and going_back:
+        return "the saga is on its way back, where waiting steps never run"
+    if trigger == "ResultSupplied":
+        if status == "rejected" and _undone_before(decision, index):
+            return "steps that it needed are being undone already, and it would have to be undone before them"
+    elif fold.pivot_dispatched and not (going_back or fold.past_pivot) and graph.after_pivot >> index & 1:
+        # It would send the saga back although the pivot, once dispatched, may still succeed and close the way.
+        return f"the pivot {decision.name(graph.pivot or 0)!r} is not settled yet; wait for it, or settle it first"
     return None
 
 
@@ -127,13 +143,14 @@ def _undone_before(decision: Decision, index: int) -> bool:
     return any(decision.fold.nodes[need].status in UNDONE for need in bits(before))
 
 
-def _check_skip(decision: Decision, index: int) -> None:
+def _not_skippable(decision: Decision, index: int) -> str | None:
     name = decision.name(index)
     for dependent in decision.fold.plan.graph.dependents[index]:
         later = decision.definition.nodes[dependent]
-        if isinstance(later, StepDefinition) and name not in later.optional:
-            why = f"{later.name!r} does not accept None for its result; supply a result instead"
-            _refuse(decision, index, "StepSkipped", why)
+        settled = decision.fold.nodes[dependent].status in SATISFIED
+        if isinstance(later, StepDefinition) and name not in later.optional and not settled:
+            return f"{later.name!r} does not accept None for its result; supply a result instead"
+    return None
 
 
 def same_json(one: JsonValue, other: JsonValue) -> bool:
