@@ -77,7 +77,7 @@ class Effects:
         self._dispatcher.run(attempt, live.bindings, reissued=reissue)
 
     def hand_back(self, live: Live, report: Report) -> None:
-        """An attempt's answer is here: it is no longer in hand."""
+        """An attempt's answer is recorded: it is no longer in hand."""
         if live.definition is not None:
             keep = ~(1 << live.definition.graph.index[report.step])
             if report.op == "action":

@@ -11,6 +11,7 @@ from saga_es.model.commands import Command
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.react import Handed
 from saga_es.model.state import SagaState
+from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
 
 MakeCommand = Callable[..., Command]
@@ -25,12 +26,14 @@ class Ask:
         done: told ``None`` once what it caused is durable, or the error; ``None`` where nobody waits.
         definition: the plan to begin with, for a start.
         bindings: its callables.
+        report: the attempt's answer that this is, unless it came late: handed back once it is recorded.
     """
 
     make: MakeCommand
     done: Callable[[Exception | None], None] | None = None
     definition: SagaDefinition | None = None
     bindings: SagaBindings | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ class ProcessManager:
             if turn.events:
                 self._append(live, turn)
                 return
-            self._answer(turn)
+            self._answer(live, turn)
         self._finish(live)
 
     def _decide(self, live: Live) -> _Turn | None:
@@ -243,19 +243,21 @@ class ProcessManager:
         if error is None:
             live.started_at = live.started_at or turn.at
             live.state = turn.state
-            self._answer(turn)
+            self._answer(live, turn)
             self._finish(live)
         elif isinstance(error, VersionConflict):
             live.asks.extendleft(reversed(turn.asks))
             self._reload(live)  # whoever lost reads back and decides again
         else:
             turn.verdicts = [error] * len(turn.asks)
-            self._answer(turn)
+            self._answer(live, turn)
             if not isinstance(error, StoreUnavailable):
                 self._set_aside(live, error)
 
-    def _answer(self, turn: _Turn) -> None:
+    def _answer(self, live: Live, turn: _Turn) -> None:
         for ask, verdict in zip(turn.asks, turn.verdicts, strict=True):
+            if ask.report is not None:  # not before: until it is recorded, its call looks as if it were owed
+                self._effects.hand_back(live, ask.report)
             if ask.done is not None:
                 ask.done(verdict)
             elif verdict is not None:
@@ -356,8 +358,6 @@ class ProcessManager:
 
     def _report(self, report: Report) -> None:
         live = self.live(report.saga_id)
-        if not report.late:
-            self._effects.hand_back(live, report)
         call = (report.step, report.op, report.round, report.number)
         outcome = partial(
             RecordOutcome,
@@ -369,7 +369,7 @@ class ProcessManager:
             reissued=call in live.reissued,
             probed=report.probed,
         )
-        self._ask(live, Ask(outcome))
+        self._ask(live, Ask(outcome, report=None if report.late else report))
 
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))
