@@ -1,0 +1,67 @@
+"""Each command runs with the least of everything; the figures themselves are no test's matter."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(module, *arguments):
+    """Return the lines that a command prints; a bar that is missed (1) is for whoever reads the figures."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=os.environ
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_compare_prints_rates_ratios_and_bars(tmp_path):
+    few = (
+        "--seconds",
+        "0.02",
+        "--repetitions",
+        "1",
+        "--concurrent",
+        "1",
+        "8",
+        "--stores",
+        "memory",
+        "sqlite",
+    )
+
+    printed = run("compare", *few, "--json", str(tmp_path / "figures.json"))
+
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    ours = {
+        (row["store"], row["case"], row["concurrent"]) for row in figures["sagas"] if row["who"] == "saga_es"
+    }
+    assert ours == {(s, c, n) for s in ("memory", "sqlite") for c in ("happy", "failing") for n in (1, 8)}
+    assert all(row["done"] > 0 for row in figures["sagas"])
+    assert len(figures["replay"]) == 4
+    for shown in (
+        "synchronous=full",
+        "Settings: ",
+        "happy: 8 events",
+        "failing: 13 events",
+        "SQLite, happy, of (b)",
+    ):
+        assert shown in printed
+
+
+def test_open_sagas_loses_none():
+    printed = run("open_sagas", "--sagas", "40")
+
+    assert printed.count("PASS  no saga is lost: 40 of 40 succeeded") == 2
+    assert printed.count("held open at once: 40 of 40") == 2
+    assert printed.count("resident memory at most 400 MB") == 2
+
+
+def test_fold_prints_the_cost_of_an_event():
+    printed = run("fold", "--sizes", "30", "300", "--repetitions", "1")
+
+    assert "300 steps over 30" in printed
