@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,18 +51,20 @@ class Attempt:
         """Return an attempt for calling a step directly, as a unit test does."""
         saga_id = "unit-test"
         return cls(
-            saga_id, step, op, 1, 1, call_key(saga_id, step, op, 1), call_key(saga_id, step, "action", 1), None
+            saga_id,
+            step,
+            op,
+            1,
+            1,
+            call_key(saga_id, step, op, 1),
+            call_key(saga_id, step, "action", 1),
+            None,
         )
 
 
 _CURRENT: ContextVar[Attempt | None] = ContextVar("saga_es_attempt", default=None)
 
 
-@contextmanager
-def running(attempt: Attempt) -> Iterator[Attempt]:
-    """Make ``attempt`` the current one in this context."""
-    token = _CURRENT.set(attempt)
-    try:
-        yield attempt
-    finally:
-        _CURRENT.reset(token)
+def enter(attempt: Attempt) -> None:
+    """Make ``attempt`` the current one for the rest of this context, which is the call's own copy."""
+    _CURRENT.set(attempt)

@@ -1,0 +1,137 @@
+"""Values to recorded JSON and back, so that a run and its recovery can't differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pydantic_core
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from saga_es.authoring.fidelity import brief, is_same
+from saga_es.errors import InvalidInput, PayloadTooLarge
+
+OUT_OF_DEPTH: Final = ("depth exceeded", "Circular reference", "recursion limit")
+"""What pydantic says of values that are nested too deep to be looked at."""
+
+
+def encode(
+    adapter: TypeAdapter[Any], value: object, *, what: str, max_payload: int, max_depth: int
+) -> JsonValue:
+    """Return ``value`` as the JSON that is recorded of it.
+
+    Args:
+        adapter: of the value's annotation.
+        value: what a step returned, or what was validated before.
+        what: names the value in errors: "the result of 'book_plane'".
+        max_payload: bytes of UTF-8 JSON.
+        max_depth: levels of lists and objects.
+
+    Raises:
+        PayloadTooLarge: it has too many bytes or levels.
+        InvalidInput: it is not what its annotation says, no store can hold it, or it comes back different.
+    """
+    text = _text_of(adapter, value, what, max_depth)
+    if len(text) > max_payload:
+        raise PayloadTooLarge(what, size=len(text), limit=max_payload)
+    try:
+        recorded: JsonValue = pydantic_core.from_json(text)
+    except ValueError as error:
+        raise _unrecordable(error, what, max_depth) from error
+    _check_depth(text, recorded, what, max_depth)
+    _check_storable(text, recorded, what)
+    _check_round_trip(adapter, value, text, what)
+    return recorded
+
+
+def encode_given(
+    adapter: TypeAdapter[Any], value: object, *, what: str, max_payload: int, max_depth: int
+) -> JsonValue:
+    """Validate what a caller passed in (an input, a payload, a supplied result), then ``encode`` it."""
+    try:
+        valid = adapter.validate_python(value, by_alias=True, by_name=True)
+    except ValidationError as error:
+        raise InvalidInput(what, problem=in_words(error)) from error
+    except RecursionError as error:
+        raise PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels") from error
+    return encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
+
+
+def decode(adapter: TypeAdapter[Any], recorded: JsonValue) -> Any:
+    """Return a fresh value from what is recorded; Any, since the adapter's type is the user's."""
+    # By way of text, as JSON: a recorded "2026-11-24" is a date again even where the model is strict.
+    return _read(adapter, pydantic_core.to_json(recorded))
+
+
+def in_words(error: ValidationError) -> str:
+    """Return a validation error as one line, its first problems by place."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    told = [f"{'.'.join(map(str, it['loc'])) or 'value'}: {it['msg']}" for it in problems[:3]]
+    return "; ".join(told) + (f" (and {len(problems) - 3} more)" if len(problems) > len(told) else "")
+
+
+def _text_of(adapter: TypeAdapter[Any], value: object, what: str, max_depth: int) -> bytes:
+    # Warnings are off: what they guess at, the round trip knows.
+    try:
+        return adapter.dump_json(value, round_trip=True, by_alias=True, warnings=False)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _unrecordable(error, what, max_depth) from error
+
+
+def _read(adapter: TypeAdapter[Any], text: bytes) -> Any:
+    # By name too: an alias that is for validation alone is not what is written.
+    return adapter.validate_json(text, by_alias=True, by_name=True)
+
+
+def _unrecordable(error: Exception, what: str, max_depth: int) -> Exception:
+    reason = str(error).partition("\n")[0]
+    if isinstance(error, RecursionError) or any(sign in reason for sign in OUT_OF_DEPTH):
+        return PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels")
+    return InvalidInput(what, problem=f"it can't be recorded as JSON: {reason}")
+
+
+def _check_depth(text: bytes, recorded: JsonValue, what: str, max_depth: int) -> None:
+    if text.count(b"[") + text.count(b"{") <= max_depth:
+        return  # so few brackets can't be nested deeper
+    level, depth = [recorded], 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > max_depth:
+            raise PayloadTooLarge(what, size=depth, limit=max_depth, unit="levels")
+        level = [inner for outer in level for inner in _inside(outer)]
+
+
+def _inside(value: JsonValue) -> Iterator[JsonValue]:
+    if isinstance(value, dict):
+        return iter(value.values())
+    return iter(value) if isinstance(value, list) else iter(())
+
+
+def _check_storable(text: bytes, recorded: JsonValue, what: str) -> None:
+    """Raise InvalidInput for what JSON, or a store's JSON, has no place for; the bytes tell whether to look."""
+    if b"\\u0000" not in text and b"NaN" not in text and b"Infinity" not in text:
+        return
+    waiting = [recorded]
+    for value in waiting:  # grows while it is read
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidInput(what, problem=f"it holds {value}, and JSON has no such number")
+        if isinstance(value, str) and "\x00" in value:
+            raise InvalidInput(
+                what, problem="a text in it holds the character NUL, which PostgreSQL can't keep"
+            )
+        if isinstance(value, dict):
+            waiting.extend(value)
+        waiting.extend(_inside(value))
+
+
+def _check_round_trip(adapter: TypeAdapter[Any], value: object, text: bytes, what: str) -> None:
+    try:
+        back = _read(adapter, text)
+    except ValidationError as error:
+        problem = f"{brief(value)} can't be read back from what is recorded of it: {in_words(error)}"
+        raise InvalidInput(what, problem=problem) from error
+    if is_same(back, value):
+        return
+    problem = f"it does not survive being recorded: {brief(value)} comes back as {brief(back)}"
+    raise InvalidInput(what, problem=problem)
