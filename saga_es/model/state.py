@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -108,8 +109,7 @@ class SagaState:
 
     @property
     def status(self) -> SagaStatus:
-        status = self._fold.status
-        return SagaStatus.PENDING if status == UNBORN else SagaStatus(status)
+        return _STATUSES[self._fold.status]
 
     @property
     def ending(self) -> Ending | None:
@@ -174,6 +174,7 @@ class SagaState:
 
 
 _APART = {"nodes", "plan"}
+_STATUSES: Final = {UNBORN: SagaStatus.PENDING, **{status.value: status for status in SagaStatus}}
 
 
 def evolve(state: SagaState, event: Event) -> SagaState:
