@@ -154,7 +154,7 @@ def bars_of(measured: Measured, replays: Sequence[replaying.Replayed]) -> list[B
     bars = [
         Bar(f"replay, {it.what}, of eventsourcing's repository", 5.0, it.ratio.median)
         for it in replays
-        if it.is_short
+        if it.has_bar
     ]
     stores = {key[0] for key in measured.runs}
     if "sqlite" in stores:
