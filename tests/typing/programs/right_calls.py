@@ -1,0 +1,32 @@
+"""The engine's and the client's calls, as they are meant."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from right_class_style import BuyPackage
+from right_fluent import buy_package
+from world import Approval, Approvals, Trip
+
+from saga_es import SagaClient, SagaEngine
+
+
+async def run() -> None:
+    async with SagaEngine("memory://", sagas=[BuyPackage("airline"), buy_package]) as engine:
+        trip = Trip("Maria")
+        saga_id: str = await engine.start(BuyPackage, trip, saga_id="trip-42")
+        await engine.start(BuyPackage("x"), trip)
+        await engine.start(buy_package, trip)
+        await engine.start("buy package", {"customer": "Maria"})
+        await engine.run(BuyPackage, trip, timeout=timedelta(minutes=1))
+        await engine.run("buy package", trip)
+        await engine.signal(saga_id, BuyPackage.approval, Approval("ann"))
+        await engine.signal(saga_id, BuyPackage.approval, Approvals("ann", "bob"))
+        await engine.signal(saga_id, "approval", {"by": "ann"})
+        await engine.outcome(saga_id, timeout=timedelta(minutes=1))
+        await engine.retry(saga_id, BuyPackage.book_plane, by="ann", reason="again")
+        await engine.cancel(saga_id, by="ann", reason="customer asked")
+    async with SagaClient("sqlite:///sagas.db", sagas=(BuyPackage("airline"),)) as client:
+        await client.start(BuyPackage, trip)
+        await client.start(buy_package, trip)
+        await client.signal(saga_id, BuyPackage.approval, Approval("ann"))
