@@ -39,7 +39,7 @@ def definitions(draw: st.DrawFn, max_nodes: int = 12) -> SagaDefinition:
     steps: list[StepDefinition] = []
     signals: list[SignalDefinition] = []
     for number, name in enumerate(names):
-        if number != pivot and draw(st.integers(min_value=0, max_value=3)) == 0:
+        if number != pivot and draw(st.integers(min_value=0, max_value=4)) == 4:
             timeout = draw(st.none() | st.integers(min_value=1, max_value=20))
             due = None if timeout is None else timedelta(seconds=timeout)
             signals.append(SignalDefinition(name=name, title=name, needs=needs[number], timeout=due))
@@ -77,7 +77,7 @@ def _step(
         title=name,
         needs=needs,
         pivot=number == pivot,
-        read_only=draw(st.integers(min_value=0, max_value=5)) == 0,
+        read_only=draw(st.integers(min_value=0, max_value=5)) == 5,
         retry=draw(st.none() | retries()),
         compensation=draw(st.none() | compensations(name)) if may_undo else None,
         probe=draw(st.sampled_from([None, None, f"find_{name}"])),

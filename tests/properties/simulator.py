@@ -92,6 +92,7 @@ class Simulator:
 
     def _react(self) -> None:
         self.due = None
+        cut: list[Call] = []
         for effect in react(self.definition, self.state):
             match effect:
                 case RunAttempt():
@@ -99,11 +100,13 @@ class Simulator:
                     if call not in self.flying:
                         self._begin(call, effect)
                 case CancelAttempt():
-                    self._cut((effect.step, "action", 1, effect.number))
+                    cut.append((effect.step, "action", 1, effect.number))
                 case WakeAt(_, due):
                     self.due = due
                 case NeedRoom():
                     pass
+        for call in cut:
+            self._cut(call)
 
     def room(self) -> int:
         return 20 if self.calm else self.chance.choice([0, 0, 1, 2, 20])
@@ -166,7 +169,14 @@ class Simulator:
     def repeat(self, command: cmd.Command) -> None:
         """What was recorded before is not recorded again."""
         again = self.ask(replace(command, at=self.now, room=0))
-        assert again == () or isinstance(again, SagaError), again
+        assert again == () or isinstance(again, SagaError) or self._settles_a_retry(again[0]), again
+
+    def _settles_a_retry(self, event: ev.Event) -> bool:
+        """A success that came when the step was not open settles its next attempt when it comes again."""
+        lates = [item.event for item in self.log if isinstance(item.event, ev.LateOutcomeReceived)]
+        return isinstance(event, (ev.StepSucceeded, ev.StepCompensated)) and any(
+            late.step == event.step and late.attempt == event.attempt for late in lates
+        )
 
     # -- answers -------------------------------------------------------------------------------------
 
@@ -257,10 +267,11 @@ class Simulator:
     def operate(self) -> None:
         """An operator does something to some step, but tells no lies about the world."""
         steps = [step.name for step in self.definition.steps]
-        if steps:
-            self._repair(self.chance.choice(steps))
+        tries = 4 if steps else 0
+        while tries and not self._repair(self.chance.choice(steps)):
+            tries -= 1
 
-    def _repair(self, step: str) -> None:
+    def _repair(self, step: str) -> bool:
         key = f"{SAGA_ID}/{step}/action/1"
         given = {"at": self.now, "room": self.room(), "step": step, **BY}
         asked: list[Callable[[], cmd.RepairCommand]] = [
@@ -272,13 +283,14 @@ class Simulator:
         ]
         command = self.chance.choice(asked)()
         if isinstance(command, cmd.SupplyRejection) and key in self.effects:
-            return
+            return False
         made = self.ask(command)
         if isinstance(made, SagaError):
-            return
+            return False
         if isinstance(command, cmd.SupplyResult) and made:
             self.effects.add(key)
         self.repeat(command)
+        return made != ()
 
     def cancel(self) -> None:
         command = cmd.CancelSaga(at=self.now, room=self.room(), **BY)
@@ -304,9 +316,11 @@ class Simulator:
             + [self.late_answer] * 2
         )
         seldom = [self.duplicate, self.crash, self.operate, self.operate, self.pause, self.start]
-        rarely = [self.cancel] if self.chance.random() < 0.3 else []
+        mood = self.chance.choice(
+            [[], [], [self.cancel], [self.operate] * 8, [self.pause] * 3, [self.crash] * 3]
+        )
         for _ in range(turns):
-            self.chance.choice(often + seldom + rarely)()
+            self.chance.choice(often + seldom + mood)()
 
     def settle(self) -> None:
         """The faults stop, every lost answer comes, and the operator tends to what is parked."""
