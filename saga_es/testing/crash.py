@@ -2,7 +2,7 @@
 
 A boundary is a place where a process can die: what it has written by then is all that is left of it. ``sweep`` runs
 a case once to learn its boundaries, then once for each of them in a child process that ends itself there with
-SIGKILL, and starts another child on what is left.
+SIGKILL, and lets another child go on with what is left.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final, NoReturn, Protocol
 
 from pydantic import JsonValue
 
-BEFORE_START: Final = "before start"
+AFTER_ENTRY: Final = "after entry"
 BEFORE_COMMIT: Final = "before commit"
 AFTER_COMMIT: Final = "after commit"
 AFTER_CALL: Final = "after call"
@@ -31,7 +32,7 @@ PATIENCE: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """The ``n``-th place (from 1) of a kind: ``before commit``, ``after commit``, ``after call`` or one of your own."""
+    """The ``n``-th place (from 1) of a kind: one of the constants above, or your own."""
 
     kind: str
     n: int
@@ -93,22 +94,22 @@ class Crash:
 
 
 class Case(Protocol):
-    """One run of a scenario on a store of its own; each method is called in a child process of its own."""
+    """One run of a scenario on a store of its own."""
 
     def play(self, crash: Crash) -> None:
-        """Run the saga to its end, with ``observer=crash``, unless the process is ended before."""
-        ...
+        """Enter an engine, with ``observer=crash``, on what is there; bring the saga to its end; look at it.
 
-    def recover(self) -> None:
-        """Enter an engine on what ``play`` left, let it come to an end, and raise AssertionError if it is wrong."""
+        Called in a child process: first on nothing, then on what the child before it left when it was killed. It
+        starts the saga unless that is recorded, and raises AssertionError where anything is not as it should be.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong at a boundary; ``text`` is a traceback or a sentence."""
+    """What went wrong when a process was killed at each boundary of ``path``, one after the other."""
 
-    boundary: Boundary
+    path: tuple[Boundary, ...]
     text: str
 
 
@@ -117,68 +118,73 @@ class Sweep:
     """What a sweep came to.
 
     Attributes:
-        boundaries: every one, in the order that a run comes past them; the process was killed at each.
-        failures: where the restart did not put it right; empty if all is well.
+        boundaries: those that an undisturbed run comes past, in order.
+        paths: where processes were killed: each boundary, and with ``crashes=2`` each two in a row.
+        failures: where the last process did not put it right; empty if all is well.
     """
 
     boundaries: tuple[Boundary, ...]
+    paths: tuple[tuple[Boundary, ...], ...]
     failures: tuple[Failure, ...]
 
 
-def sweep(make_case: Callable[[], Case], *, patience: timedelta = PATIENCE) -> Sweep:
-    """Crash a case at every boundary, restart it each time, and return what came of it.
+def sweep(make_case: Callable[[], Case], *, crashes: int = 1, patience: timedelta = PATIENCE) -> Sweep:
+    """Kill a case at every boundary, take it up again each time, and return what came of it.
 
     The run has to come past the same boundaries each time; see `Turnstile` for calls that run in parallel.
 
     Args:
         make_case: makes a fresh one, on a store of its own; called in this process, which is then forked.
+        crashes: with 2, the process that takes it up is killed at each of its own boundaries too, and so on.
         patience: after which a child counts as hung.
 
     Raises:
         RuntimeError: this process has other threads, so it can't be forked safely.
         AssertionError: the run without a crash failed, or two such runs came past different boundaries.
     """
-    found, again = boundaries_of(make_case(), patience), boundaries_of(make_case(), patience)
+    found = _undisturbed(make_case(), patience)
+    again = _undisturbed(make_case(), patience)
     if found != again:
         shown = [", ".join(map(str, each)) for each in (found, again)]
         raise AssertionError(f"two runs came past different boundaries: {shown[0]} and {shown[1]}")
+    paths: list[tuple[Boundary, ...]] = []
     failures: list[Failure] = []
-    for boundary in found:
-        text = _crashed_at(boundary, make_case(), patience)
-        if text is not None:
-            failures.append(Failure(boundary, text))
-    return Sweep(found, tuple(failures))
+    ahead = [(boundary,) for boundary in found]
+    for depth in range(1, crashes + 1):
+        beyond: list[tuple[Boundary, ...]] = []
+        for path in ahead:
+            paths.append(path)
+            passed, text = _killed_along(path, make_case(), patience)
+            if text is not None:
+                failures.append(Failure(path, text))
+            elif depth < crashes:
+                beyond += [(*path, boundary) for boundary in passed]
+        ahead = beyond
+    return Sweep(found, tuple(paths), tuple(failures))
 
 
-def boundaries_of(case: Case, patience: timedelta = PATIENCE) -> tuple[Boundary, ...]:
-    """Run a case to its end, check it, and return the boundaries that it came past."""
-
-    def count() -> JsonValue:
-        crash = Crash()
-        case.play(crash)
-        return [[boundary.kind, boundary.n] for boundary in crash.passed]
-
-    end = in_child(count, patience)
-    assert end.text is None, f"the run without a crash failed: {end.text}"  # noqa: S101 - it says so
-    checked = in_child(_nothing_after(case.recover), patience)
-    assert checked.text is None, f"the run without a crash came to a wrong end: {checked.text}"  # noqa: S101
-    return tuple(Boundary(kind, n) for kind, n in json.loads(end.value))
+def _undisturbed(case: Case, patience: timedelta) -> tuple[Boundary, ...]:
+    passed, text = _killed_along((), case, patience)
+    if text is not None:
+        raise AssertionError(f"the run without a crash failed: {text}")
+    return passed
 
 
-def _crashed_at(boundary: Boundary, case: Case, patience: timedelta) -> str | None:
-    """Return what went wrong, or ``None``."""
-    played = in_child(_nothing_after(lambda: case.play(Crash(boundary))), patience)
-    if played.signal != signal.SIGKILL:
-        return f"the run did not come past it: {played.text or 'it ended by itself'}"
-    return in_child(_nothing_after(case.recover), patience).text
+def _killed_along(
+    path: tuple[Boundary, ...], case: Case, patience: timedelta
+) -> tuple[tuple[Boundary, ...], str | None]:
+    """Kill the case at each boundary in turn; return what the process after that came past, and what went wrong."""
+    for boundary in path:
+        killed = in_child(partial(_played, case, Crash(boundary)), patience)
+        if killed.signal != signal.SIGKILL:
+            return (), f"it did not come past {boundary}: {killed.text or 'it ended by itself'}"
+    end = in_child(partial(_played, case, Crash()), patience)
+    return tuple(Boundary(kind, n) for kind, n in json.loads(end.value)), end.text
 
 
-def _nothing_after(function: Callable[[], None]) -> Callable[[], JsonValue]:
-    def call() -> JsonValue:
-        function()
-        return None
-
-    return call
+def _played(case: Case, crash: Crash) -> JsonValue:
+    case.play(crash)
+    return [[boundary.kind, boundary.n] for boundary in crash.passed]
 
 
 # -- children ----------------------------------------------------------------------------------------
@@ -190,7 +196,7 @@ class ChildEnd:
 
     Attributes:
         signal: the signal that ended it, or ``None``.
-        value: what its function returned, as JSON text.
+        value: what its function returned, as JSON text; ``[]`` where it did not.
         text: what went wrong, a traceback or a sentence, or ``None``.
     """
 
@@ -225,10 +231,8 @@ def in_child(function: Callable[[], JsonValue], patience: timedelta = PATIENCE) 
     if code < 0:
         name = signal.Signals(-code).name
         said = f"it hung for {patience}" if -code == signal.SIGALRM else f"it was ended by {name}"
-        return ChildEnd(-code, "null", said)
-    return (
-        ChildEnd(None, text, None) if code == 0 else ChildEnd(None, "null", text or f"it exited with {code}")
-    )
+        return ChildEnd(-code, "[]", said)
+    return ChildEnd(None, text, None) if code == 0 else ChildEnd(None, "[]", text or f"it exited with {code}")
 
 
 def _be_the_child(function: Callable[[], JsonValue], writing: int, patience: timedelta) -> NoReturn:

@@ -1,19 +1,30 @@
-"""A scenario on a store: played until it is killed, then taken up again and looked at."""
+"""A scenario on a store: played until it is killed, then taken up by the next process and looked at."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from saga_es import History, Outcome, Retry, SagaClient, SagaEngine, Settings
 from saga_es.errors import StoreInUse, UnknownSaga
-from saga_es.model.events import CompensationDispatched, StepDispatched
+from saga_es.model.events import (
+    CompensationDispatched,
+    CompensationRetryScheduled,
+    SignalReceived,
+    StepCompensated,
+    StepDispatched,
+    StepOutcomeUnknown,
+    StepRejected,
+    StepRetryScheduled,
+    StepSucceeded,
+)
 from saga_es.model.state import SagaState
 from saga_es.outcome import outcome_of
-from saga_es.testing.crash import BEFORE_START, Crash
+from saga_es.testing.crash import AFTER_ENTRY, Crash
+from saga_es.testing.invariants import check_history
 from saga_es.testing.ledger import Ledger
 from saga_es.testing.turnstile import Turnstile
 from tests.integration.crash.scenarios import Participants, Scenario
@@ -54,40 +65,22 @@ class SagaCase:
         saga = self.scenario.saga(Participants(ledger, turnstile))
         return SagaEngine(self.store, sagas=[saga], settings=SETTINGS, observer=crash)
 
-    # -- the first process ---------------------------------------------------------------------------
-
     def play(self, crash: Crash) -> None:
         asyncio.run(self._play(crash))
 
     async def _play(self, crash: Crash) -> None:
-        turnstile = Turnstile(self.order, crash)
-        async with self._engine(turnstile, crash) as engine:
-            crash.reach(BEFORE_START)
-            await self._start(engine)
-            for name, payload in self.scenario.signals.items():
-                await turnstile.turn(name)
-                await engine.signal(self.saga_id, name, payload)
-            await engine.outcome(self.saga_id, timeout=PATIENCE)
-
-    async def _start(self, engine: SagaEngine) -> None:
-        await engine.start(self.scenario.definition, self.scenario.order, saga_id=self.saga_id)
-        self._started.touch()
-
-    # -- the second ----------------------------------------------------------------------------------
-
-    def recover(self) -> None:
-        asyncio.run(self._recover())
-
-    async def _recover(self) -> None:
-        crash = Crash()
         left = await self._left()
         self._check_left(left)
-        engine = await entered(self._engine(Turnstile((), crash), crash))
+        turnstile = Turnstile(self._script(left), crash)
+        engine = await entered(self._engine(turnstile, crash))
         try:
+            crash.reach(AFTER_ENTRY)
             if left is None:
-                await self._start(engine)
+                await engine.start(self.scenario.definition, self.scenario.order, saga_id=self.saga_id)
+                self._started.touch()
             for name, payload in self.scenario.signals.items():
-                await engine.signal(self.saga_id, name, payload)  # nobody knows whether it was sent
+                await turnstile.turn(name)
+                await engine.signal(self.saga_id, name, payload)  # nobody knows whether it was sent before
             ended, outcome = await self._ended(engine)
             history = await engine.history(self.saga_id)
             shown = await engine.find()
@@ -96,6 +89,16 @@ class SagaCase:
         self._check_end(ended, outcome, history)
         (row,) = [each for each in shown.items if each.saga_id == self.saga_id]
         assert (row.status, row.ending, row.parked) == (ended.status, ended.ending, None), row
+
+    def _script(self, left: History | None) -> list[str]:
+        """Return the calls whose answers are still to come, in the order that they are let through."""
+        script = list(self.order)
+        if left is not None:
+            script += self.scenario.after_a_crash
+            for name in answered(left):
+                if name in script:
+                    script.remove(name)
+        return script
 
     async def _left(self) -> History | None:
         """What the log says before anybody goes on with it."""
@@ -121,11 +124,14 @@ class SagaCase:
 
     def _check_left(self, left: History | None) -> None:
         assert left is not None or not self._started.exists(), "a start that returned is gone"
+        assert left is None or not check_history(left.definition, left.events), left.timeline()
         done = {entry.key for entry in self._ledger.entries(self.saga_id)}
         assert done <= dispatched(left), f"without their dispatch in the log: {done - dispatched(left)}"
 
     def _check_end(self, ended: SagaState, outcome: Outcome, history: History) -> None:
         shown = history.timeline()
+        broken = check_history(history.definition, history.events, settled=True)
+        assert not broken, (broken, shown)
         assert outcome.ending is self.scenario.ending, shown
         complaints = self._ledger.complaints(self.saga_id, stands=self.scenario.stands)
         assert not complaints, (complaints, shown)
@@ -137,6 +143,20 @@ class SagaCase:
             shown
         )
         assert outcome.results.keys() == told.results.keys(), shown
+
+
+def answered(history: History) -> Iterator[str]:
+    """Yield the names of the calls, and signals, whose outcomes are in the log."""
+    for recorded in history.events:
+        match recorded.event:
+            case StepSucceeded() | StepRejected() | StepOutcomeUnknown() | StepRetryScheduled() as event:
+                yield event.step
+            case StepCompensated() | CompensationRetryScheduled() as event:
+                yield f"undo {event.step}"
+            case SignalReceived() as event:
+                yield event.signal
+            case _:
+                pass
 
 
 def dispatched(history: History | None) -> set[str]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import shutil
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -43,20 +44,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", help="sqlite, or the address of an empty PostgreSQL database")
     parser.add_argument("folder", type=Path, help="where files may be left")
+    parser.add_argument(
+        "--crashes", type=int, default=1, help="how often each saga's process is killed, at most"
+    )
+    parser.add_argument("--orders", type=int, help="how many orders of each scenario; by default all")
     parser.add_argument("--only", help="scenarios whose name has this in it")
     arguments = parser.parse_args()
     bench = Bench(arguments.store, arguments.folder.absolute())
     asyncio.run(asyncio.sleep(0))  # imports what every child will need
     for scenario in SCENARIOS:
-        for order in scenario.orders:
+        for order in scenario.orders[: arguments.orders]:
             if arguments.only and arguments.only not in scenario.name:
                 continue
-            done = sweep(lambda: bench.case(scenario, order))  # noqa: B023 - called before the loop goes on
+            done = sweep(partial(bench.case, scenario, order), crashes=arguments.crashes)
             line = {
                 "scenario": scenario.name,
                 "order": order,
                 "boundaries": len(done.boundaries),
-                "failures": [[str(failure.boundary), failure.text] for failure in done.failures],
+                "paths": len(done.paths),
+                "failures": [[", ".join(map(str, failure.path)), failure.text] for failure in done.failures],
             }
             print(json.dumps(line), flush=True)
 

@@ -157,6 +157,7 @@ class Scenario:
         stands: the steps whose effects have to stand at the end.
         signals: what is sent, by name.
         supplied: the step that an operator declares not done, when the saga parks on it.
+        after_a_crash: calls that only a crash brings about, in parallel with others; they come last.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Scenario:
     stands: frozenset[str]
     signals: Mapping[str, object] = field(default_factory=dict)
     supplied: str | None = None
+    after_a_crash: tuple[str, ...] = ()
 
 
 def undoing(*steps: str) -> tuple[str, ...]:
@@ -199,6 +201,7 @@ SCENARIOS = (
         ),
         ending=Ending.COMPENSATED,
         stands=frozenset(),
+        after_a_crash=undoing("hotel"),  # a rejection of a call that is made again says nothing of the first
     ),
     Scenario(
         name="diamond, all is well",
