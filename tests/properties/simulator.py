@@ -325,8 +325,11 @@ class Simulator:
     def settle(self) -> None:
         """The faults stop, every lost answer comes, and the operator tends to what is parked."""
         self.calm = True
-        self.ask(cmd.ResumeSaga(at=self.now, room=20, **BY))
         for _ in range(400):
+            if (
+                self.state.paused
+            ):  # also a saga that failed while paused, and that a late success opened again
+                self.ask(cmd.ResumeSaga(at=self.now, room=20, **BY))
             while self.flying or self.lost:
                 self.answer()
                 self.late_answer()
