@@ -106,6 +106,7 @@ class Works:
 
     async def recover(self) -> None:
         """Fold every saga the index shows as open, and go on with it; the rest of the log stays unread."""
+        await self.writer.call(self.store.changed_by_others)  # from here on, also before the first look round
         self._position = await self.loader.read(self.store.position)
         parked = await self.loader.parked_in_index()
         after: str | None = None
