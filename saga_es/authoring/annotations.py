@@ -65,9 +65,16 @@ def bare(annotation: Any) -> Any:
 
 def shown(annotation: Any) -> str:
     """Return an annotation as a person would write it."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
+    if annotation in NONE:
+        return "None"
+    inner = get_args(annotation)
+    if _is_union(annotation):
+        return " | ".join(map(shown, inner))
+    origin = get_origin(annotation) or annotation
+    name = origin.__name__ if isinstance(origin, type) else str(origin).replace("typing.", "")
+    if not inner or origin in (Annotated, Literal):
+        return name if not inner else str(annotation).replace("typing.", "")
+    return f"{name}[{', '.join('…' if each is ... else shown(each) for each in inner)}]"
 
 
 def _classes_fit(given: Any, wanted: Any) -> bool:

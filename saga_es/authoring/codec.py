@@ -72,15 +72,15 @@ def in_words(error: ValidationError) -> str:
 
 
 def _text_of(adapter: TypeAdapter[Any], value: object, what: str, max_depth: int) -> bytes:
-    # Warnings are off: what they guess at, the round trip knows.
+    # By name, since an alias may be for one direction alone. No warnings: what they guess, the round trip knows.
     try:
-        return adapter.dump_json(value, round_trip=True, by_alias=True, warnings=False)
+        return adapter.dump_json(value, round_trip=True, by_alias=False, warnings=False)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _unrecordable(error, what, max_depth) from error
 
 
 def _read(adapter: TypeAdapter[Any], text: bytes) -> Any:
-    # By name too: an alias that is for validation alone is not what is written.
+    # By alias too: a client that has no types of the saga's records what it was given.
     return adapter.validate_json(text, by_alias=True, by_name=True)
 
 

@@ -25,6 +25,12 @@ def parts_of(cls: type) -> dict[str, tuple[Any, type]]:
     for each in reversed(cls.__mro__):
         for name, value in vars(each).items():
             if isinstance(value, Bound | Signal):
+                if name == "definition":
+                    raise DefinitionError(
+                        "is where a saga's class keeps its plan; give the function another name, and the step its "
+                        'own: step(name="definition")',
+                        where=f"{each.__name__}.{name}",
+                    )
                 found[name] = (value, each)
             elif name in found and value is None:
                 del found[name]  # a class leaves a step out by setting it to None

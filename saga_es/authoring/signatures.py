@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -78,19 +78,19 @@ class Function:
 
     Attributes:
         method: whether it is a class's, and takes ``self``.
+        origin: what it is, as a class has it that says what its base's type ``variables`` stand for.
     """
 
     fn: Callable[..., Any]
     scope: Scope | None
     method: bool
-    variables: Mapping[Any, Any] | None = None
+    origin: Function | None = None
+    variables: Mapping[Any, Any] = field(default_factory=dict[Any, Any])
     _signature: Signature | None = None
 
     def within(self, variables: Mapping[Any, Any]) -> Function:
-        """Return it as a class has it that gives type variables their meaning."""
-        if not variables:
-            return self
-        return Function(self.fn, self.scope, self.method, variables, self._signature)
+        """Return it as inherited by a class that says what the type variables stand for."""
+        return Function(self.fn, None, self.method, self, variables) if variables else self
 
     @property
     def name(self) -> str:
@@ -106,10 +106,11 @@ class Function:
             DefinitionError: it can't be called the way steps are; ``where`` names it.
         """
         if self._signature is None:
-            self._signature = _signature(self, where)
+            if self.origin is not None:
+                self._signature = self.origin.signature(where).within(self.variables)
+            else:
+                self._signature = _signature(self, where)
             self.scope = None  # its frame would keep the defining function's locals alive
-        if self.variables:
-            return self._signature.within(self.variables)
         return self._signature
 
     def call(self, where: str) -> Call:
