@@ -343,11 +343,14 @@ class Simulator:
 
     def _tend(self) -> bool:
         """Do what only people can; False when nothing is left to do."""
-        waiting = [name for name, step in self.state.steps.items() if step.status.value == "awaited"]
-        overdue = [name for name, step in self.state.steps.items() if step.status.value == "timed_out"]
+        if self.state.paused and self.state.is_open:
+            return True
+        names = list(self.state.steps) if self.state.status == "running" else []
+        waiting = [name for name in names if self.state.steps[name].status.value == "awaited"]
+        overdue = [name for name in names if self.state.steps[name].status.value == "timed_out"]
         if not waiting:
             assert check_history(self.definition, self.log, settled=True) == []
-        if self.state.status == "running" and (waiting or overdue):
+        if waiting or overdue:
             for name in (*waiting, *overdue):
                 self.ask(cmd.DeliverSignal(at=self.now, room=20, signal=name, payload="yes"))
             return True
