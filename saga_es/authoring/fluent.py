@@ -33,7 +33,7 @@ class Definition(Chain[T]):
     """
 
     header: Header
-    entries: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    entries: Mapping[str, Entry] = field(default_factory=dict[str, Entry], repr=False)
     ready: Mapping[str, Compiled] = field(default_factory=dict[str, Compiled], repr=False)
 
     @property

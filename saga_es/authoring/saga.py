@@ -22,7 +22,7 @@ from saga_es.model.definition import SagaDefinition
 T = TypeVar("T")
 
 
-class Plan:
+class PlanOf:
     """``Saga.definition``: the class's plan, as data."""
 
     def __get__(self, instance: object, owner: type[Saga[Any]]) -> SagaDefinition:
@@ -42,7 +42,7 @@ class Saga(Generic[T]):
         DefinitionError: when the class is made (at the latest when an engine is): it can't work.
     """
 
-    definition: ClassVar[Plan] = Plan()
+    definition: ClassVar[PlanOf] = PlanOf()
     __declared: ClassVar[_Declared | None] = None
 
     def __init_subclass__(

@@ -47,10 +47,10 @@ class Bound(Generic[F_co]):
 
     def _on(self, saga: object, op: Op) -> Any:
         bound: Callable[..., Any] = MethodType(self.function.fn, saga)
-        if "attempt" not in inspect.signature(self.function.fn).parameters:
+        if "attempt" not in inspect.signature(bound).parameters:
             return bound
 
-        @functools.wraps(self.function.fn)
+        @functools.wraps(bound)
         def direct(*args: Any, attempt: Attempt | None = None) -> Any:
             return bound(*args, attempt=attempt or Attempt.stand_in(self._called_for, op))
 

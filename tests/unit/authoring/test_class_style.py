@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from saga_es.authoring.attempt import Attempt
 from saga_es.authoring.bindings import bindings_of, name_of
 from saga_es.authoring.decorator import step
+from saga_es.authoring.fluent import define
 from saga_es.authoring.saga import Saga
 from saga_es.authoring.step import signal
 from saga_es.errors import DefinitionError
@@ -142,6 +143,14 @@ def test_a_step_is_called_like_a_function_in_a_unit_test():
     assert asyncio.run(saga.find_plane(trip)).number == "book_plane action"
     asyncio.run(saga.cancel_plane(trip, None))
     assert saga.airline == "book_plane compensation"
+
+
+def test_an_instances_steps_are_functions_that_a_fluent_definition_takes():
+    saga = BuyPackage("TAP")
+    plan = define("p", Trip).step(saga.book_plane, undo=saga.cancel_plane, probe=saga.find_plane).definition
+    assert plan.order == ("book_plane",)
+    assert plan.steps[0].compensation is not None
+    assert (plan.steps[0].compensation.name, plan.steps[0].probe) == ("cancel_plane", "find_plane")
 
 
 def test_the_class_instead_of_an_instance_is_refused():
