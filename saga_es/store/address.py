@@ -53,7 +53,8 @@ def environment(url: str) -> dict[str, str]:
         case "memory" if not parts.path:
             return adapted({"PERSISTENCE_MODULE": "eventsourcing.popo"})
         case "sqlite" if not parts.netloc and len(parts.path) > 1:
-            return adapted({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": parts.path[1:]})
+            path = url[len("sqlite:///") :]  # to the letter: ?, # and % are letters of a file's name here
+            return adapted({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path})
         case "postgresql" | "postgres":
             return adapted({"PERSISTENCE_MODULE": "eventsourcing.postgres", "POSTGRES_URL": url})
         case _:
@@ -65,7 +66,15 @@ def adapted(env: Mapping[str, str]) -> dict[str, str]:
     module = env.get("PERSISTENCE_MODULE", "eventsourcing.popo")
     if module not in MODULES and module not in MODULES.values():
         raise InvalidInput("PERSISTENCE_MODULE", problem=f"{module!r}; saga_es knows {', '.join(MODULES)}")
-    if str(env.get("POSTGRES_ENABLE_DB_FUNCTIONS", "")).lower() not in ("", "0", "n", "no", "f", "false", "off"):
+    if str(env.get("POSTGRES_ENABLE_DB_FUNCTIONS", "")).lower() not in (
+        "",
+        "0",
+        "n",
+        "no",
+        "f",
+        "false",
+        "off",
+    ):
         problem = "database functions lose notifications and cross applications; leave it out"
         raise InvalidInput("POSTGRES_ENABLE_DB_FUNCTIONS", problem=problem)
     return {**env, "PERSISTENCE_MODULE": MODULES.get(module, module), "ORIGINATOR_ID_TYPE": "text"}
@@ -74,8 +83,17 @@ def adapted(env: Mapping[str, str]) -> dict[str, str]:
 def shown(store: str | Mapping[str, str]) -> str:
     """Return an address for messages, without its password."""
     if not isinstance(store, str):
-        named = store.get("SQLITE_DBNAME") or store.get("POSTGRES_DBNAME") or store.get("POSTGRES_URL") or "memory"
-        return shown(named) if "://" in named else f"{store.get('PERSISTENCE_MODULE', 'eventsourcing.popo')}:{named}"
+        named = (
+            store.get("SQLITE_DBNAME")
+            or store.get("POSTGRES_DBNAME")
+            or store.get("POSTGRES_URL")
+            or "memory"
+        )
+        return (
+            shown(named)
+            if "://" in named
+            else f"{store.get('PERSISTENCE_MODULE', 'eventsourcing.popo')}:{named}"
+        )
     parts = urlsplit(store)
     if parts.password is None:
         return store

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
+    ConnectionPoolClosedError,
+    DataError,
     IntegrityError,
-    InterfaceError,
     Mapper,
-    OperationalError,
+    PersistenceError,
     StoredEvent,
 )
+from eventsourcing.utils import Environment, EnvType
 
-from saga_es.errors import InvalidInput, StoredEventError, StoreInUse, StoreSchemaError, StoreUnavailable, VersionConflict
+from saga_es.errors import (
+    InvalidInput,
+    StoredEventError,
+    StoreInUse,
+    StoreSchemaError,
+    StoreUnavailable,
+    VersionConflict,
+)
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
@@ -27,8 +36,8 @@ from saga_es.store.mapper import SagaMapper
 from saga_es.store.port import Append, Changes
 from saga_es.store.schema import SCHEMA_VERSION
 
-PLANS = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
-LOST = (sqlite3.OperationalError, OperationalError, InterfaceError)
+PLANS: Final = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
+PREFIX: Final = "SAGA_ES_"
 
 
 class SagaRecorder(Protocol):
@@ -39,12 +48,13 @@ class SagaRecorder(Protocol):
     def claim(self) -> bool: ...
     def holder(self) -> str | None: ...
     def release(self) -> None: ...
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None: ...
+    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(
         self, originator_id: str, *, gt: int | None = None, lte: int | None = None
     ) -> Sequence[StoredEvent]: ...
     def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]: ...
+    def select_versions(self, streams: Sequence[str]) -> dict[str, int]: ...
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]: ...
     def select_summary(self, saga_id: str) -> SagaSummary | None: ...
     def select_open(self, after: str | None, limit: int) -> Sequence[str]: ...
@@ -59,8 +69,13 @@ class SagaApplication(Application[str]):
     Other code can follow it with `eventsourcing`'s own tools: ``notification_log`` and ``mapper``.
 
     Args:
-        env: an `eventsourcing` environment with one of our persistence modules.
+        env: an `eventsourcing` environment with one of our persistence modules. Of the process's own environment
+            only what is named for this application counts (``SAGA_ES_CIPHER_TOPIC``, say), where `env` does not
+            say otherwise: what was set for others must not decide how sagas are stored.
         url: the store's address for messages, without its password.
+
+    Raises:
+        InvalidInput: the environment asks for PostgreSQL's database functions.
     """
 
     name = "saga_es"
@@ -69,6 +84,15 @@ class SagaApplication(Application[str]):
         self._url = url
         super().__init__(dict(env))
         self._plans: dict[str, SagaDefinition] = {}
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        ours = {key[len(PREFIX) :]: value for key, value in os.environ.items() if key.startswith(PREFIX)}
+        made = Environment(name, {**ours, **(env or {})})
+        asked = made.get("POSTGRES_ENABLE_DB_FUNCTIONS", "").strip().lower()
+        if asked not in ("", "0", "n", "no", "f", "false", "off"):
+            problem = "database functions lose notifications and cross applications; leave it out"
+            raise InvalidInput("POSTGRES_ENABLE_DB_FUNCTIONS", problem=problem)
+        return made
 
     def construct_mapper(self) -> Mapper[str]:
         return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=SagaMapper)
@@ -129,14 +153,32 @@ class SagaApplication(Application[str]):
         return Append(saga_id, expected_version, stored, summary, is_open)
 
     def append(self, batch: Sequence[Append]) -> None:
-        events = [event for append in batch for event in append.events]
-        rows = [IndexRow(append.summary, append.is_open) for append in batch if append.summary is not None]
+        last: dict[str, int] = {}
+        for append in batch:
+            if last.get(append.saga_id, append.expected_version) != append.expected_version:
+                raise VersionConflict(append.saga_id, expected=append.expected_version)
+            last[append.saga_id] = append.expected_version + len(append.events)
+        rows = {it.saga_id: IndexRow(it.summary, it.is_open) for it in batch if it.summary is not None}
         try:
             with self._reaching():
-                self._log.insert_batch(events, rows)
+                self._log.insert_batch(
+                    [event for append in batch for event in append.events], [*rows.values()]
+                )
         except IntegrityError as error:
-            guilty = batch[0]  # of several, the writer finds out which by taking the batch apart
+            guilty = self._first_past(batch)
             raise VersionConflict(guilty.saga_id, expected=guilty.expected_version) from error
+
+    def _first_past(self, batch: Sequence[Append]) -> Append:
+        """Return the first append whose stream is not where it was expected."""
+        if len(batch) > 1:
+            with self._reaching():
+                versions = self._log.select_versions([append.saga_id for append in batch])
+            seen: set[str] = set()
+            for append in batch:
+                if append.saga_id not in seen and versions.get(append.saga_id, 0) != append.expected_version:
+                    return append
+                seen.add(append.saga_id)
+        return batch[0]
 
     def already_recorded(self, append: Append) -> bool:
         last = append.expected_version + len(append.events)
@@ -153,7 +195,10 @@ class SagaApplication(Application[str]):
     def record_definition(self, definition: SagaDefinition) -> None:
         if self.definition(definition.digest) is None:
             stored = self._map.encode_definition(PLANS + definition.digest, definition)
-            with contextlib.suppress(IntegrityError), self._reaching():  # another process was first, with the same
+            with (
+                contextlib.suppress(IntegrityError),
+                self._reaching(),
+            ):  # another process was first, with the same
                 self._log.insert_batch([stored], [])
         self._plans[definition.digest] = definition
 
@@ -169,6 +214,8 @@ class SagaApplication(Application[str]):
     # -- reading -------------------------------------------------------------------------------------
 
     def read(self, saga_id: str, *, after: int = 0, upto: int | None = None) -> tuple[Recorded, ...]:
+        if not saga_id.isprintable():
+            return ()  # no saga's id, and not text that every database takes
         with self._reaching():
             found = self._log.select_events(saga_id, gt=after, lte=upto)
         return tuple(map(self._map.decode, found))
@@ -187,6 +234,8 @@ class SagaApplication(Application[str]):
             return error
 
     def summary(self, saga_id: str) -> SagaSummary | None:
+        if not saga_id.isprintable():
+            return None
         with self._reaching():
             return self._log.select_summary(saga_id)
 
@@ -202,7 +251,14 @@ class SagaApplication(Application[str]):
     ) -> Page:
         if limit < 1:
             raise InvalidInput("limit", problem=f"{limit}; a page has at least one item")
-        wanted = Wanted(status, definition, parked, started_before, limit + 1, after)
+        wanted = Wanted.of(
+            status=status,
+            definition=definition,
+            parked=parked,
+            started_before=started_before,
+            after=after,
+            limit=limit + 1,  # the one more says whether there is another page
+        )
         with self._reaching():
             found = self._log.select_index(wanted)
         items = tuple(found[:limit])
@@ -219,18 +275,23 @@ class SagaApplication(Application[str]):
     def changes(self, position: int, *, limit: int = 10_000) -> Changes:
         with self._reaching():
             end, versions = self._log.select_changes(position, limit)
-        return Changes(end, {stream: version for stream, version in versions.items() if not stream.startswith(PLANS)})
+        return Changes(
+            end, {stream: version for stream, version in versions.items() if not stream.startswith(PLANS)}
+        )
 
     def changed_by_others(self) -> bool:
         with self._reaching():
             return self._log.changed_by_others()
 
     @contextlib.contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Turn a lost connection into StoreUnavailable; other errors are the caller's."""
+    def _reaching(self) -> Generator[None]:
+        """Turn what a database says into our errors, but for a taken version: that is the caller's."""
         try:
             yield
-        except LOST as error:
-            raise StoreUnavailable(self._url, problem=str(error)) from error
-
-
+        except IntegrityError:
+            raise
+        except (DataError, UnicodeEncodeError) as error:
+            raise InvalidInput("a value for the store", problem=str(error)) from error
+        except (PersistenceError, ConnectionPoolClosedError, OSError) as error:
+            problem = str(error) or "it is closed"
+            raise StoreUnavailable(self._url, problem=problem) from error

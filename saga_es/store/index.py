@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from saga_es.errors import InvalidInput
+from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
 
@@ -16,6 +17,8 @@ MICROSECOND: Final = timedelta(microseconds=1)
 COLUMNS: Final = (
     "saga_id", "definition", "definition_version", "status", "ending", "parked", "is_open", "started_at", "changed_at",
 )  # fmt: skip
+CHANGING: Final = ("status", "ending", "parked", "is_open", "changed_at")
+"""What of a row changes after its saga was started; the rest is left alone, and its indexes with it."""
 
 Value = str | int | bool | None
 
@@ -30,19 +33,17 @@ class IndexRow:
     def values(self) -> tuple[Value, ...]:
         """Return the values of ``COLUMNS``."""
         it = self.summary
-        ending = it.ending.value if it.ending else None
         return (
             it.saga_id,
             it.definition,
             it.definition_version,
             it.status.value,
-            ending,
-            it.parked,
+            it.ending.value if it.ending else None,
+            storable(it.parked),
             self.is_open,
             micros(it.started_at),
             micros(it.changed_at),
         )
-
 
     def with_parked(self, reason: str | None, at: int) -> IndexRow:
         return replace(self, summary=replace(self.summary, parked=reason, changed_at=instant(at)))
@@ -63,6 +64,11 @@ def summary_from(row: Sequence[object]) -> SagaSummary:
     )
 
 
+def storable(text: str | None) -> str | None:
+    """Return an exception's words as every database takes them: no NUL, no half of a surrogate pair."""
+    return text and text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
 def micros(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
@@ -73,51 +79,84 @@ def instant(value: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What ``find`` is asked for."""
+    """What ``find`` is asked for: newest first, and by id among those started at one instant.
 
-    status: SagaStatus | None = None
-    definition: str | None = None
-    parked: bool | None = None
-    started_before: datetime | None = None
-    limit: int = 100
-    after: str | None = None
+    Attributes:
+        place: where the page before this one ended.
+
+    Raises:
+        InvalidInput: an instant without a time zone, or a place that no page gave.
+    """
+
+    status: SagaStatus | None
+    definition: str | None
+    parked: bool | None
+    started_before: int | None
+    place: tuple[int, str] | None
+    limit: int
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        status: SagaStatus | None,
+        definition: str | None,
+        parked: bool | None,
+        started_before: datetime | None,
+        after: str | None,
+        limit: int,
+    ) -> Wanted:
+        if started_before is not None and started_before.tzinfo is None:
+            raise InvalidInput("started_before", problem="an instant without a time zone; pass an aware one")
+        before = None if started_before is None else micros(started_before)
+        return cls(status, definition, parked, before, None if after is None else place_from(after), limit)
 
     def conditions(self) -> list[tuple[str, tuple[Value, ...]]]:
         """Return SQL conditions with ``?`` for their values, all of which have to hold."""
         found: list[tuple[str, tuple[Value, ...]]] = []
         if self.status is not None:
-            found.append(("status = ?", (self.status.value,)))
+            # Said again in the words of the index of the few that have not succeeded, so that it serves.
+            few = "" if self.status is SagaStatus.SUCCEEDED else " AND status <> 'succeeded'"
+            found.append((f"status = ?{few}", (self.status.value,)))
         if self.definition is not None:
             found.append(("definition = ?", (self.definition,)))
         if self.parked is not None:
             found.append(("parked IS NOT NULL" if self.parked else "parked IS NULL", ()))
         if self.started_before is not None:
-            if self.started_before.tzinfo is None:
-                raise InvalidInput("started_before", problem="an instant without a time zone; pass an aware one")
-            found.append(("started_at < ?", (micros(self.started_before),)))
-        if self.after is not None:
-            found.append(("(started_at, saga_id) < (?, ?)", self.place()))
+            found.append(("started_at < ?", (self.started_before,)))
+        if self.place is not None:
+            started, saga_id = self.place
+            found.append(("started_at <= ? AND (started_at < ? OR saga_id > ?)", (started, started, saga_id)))
         return found
 
     def takes(self, it: SagaSummary) -> bool:
         """Say whether a summary is wanted: the conditions again, for a store without SQL."""
-        place = (micros(it.started_at), it.saga_id)
+        started = micros(it.started_at)
         return (
             (self.status is None or it.status is self.status)
             and (self.definition is None or it.definition == self.definition)
             and (self.parked is None or (it.parked is not None) is self.parked)
-            and (self.started_before is None or place[0] < micros(self.started_before))
-            and (self.after is None or place < self.place())
+            and (self.started_before is None or started < self.started_before)
+            and (self.place is None or order(it) > (-self.place[0], self.place[1]))
         )
 
-    def place(self) -> tuple[int, str]:
-        """Return where the page before this one ended."""
-        started, _, saga_id = (self.after or "").partition(":")
-        if not started.lstrip("-").isdigit() or not saga_id:
-            raise InvalidInput("after", problem=f"{self.after!r} is not what an earlier page's next said")
-        return int(started), saga_id
+
+def order(summary: SagaSummary) -> tuple[int, str]:
+    """Return the key by which ``find`` sorts."""
+    return -micros(summary.started_at), summary.saga_id
 
 
 def place_after(summary: SagaSummary) -> str:
     """Return what goes into ``after`` to go on behind this saga."""
     return f"{micros(summary.started_at)}:{summary.saga_id}"
+
+
+def place_from(after: str) -> tuple[int, str]:
+    """Return the place that ``place_after`` wrote down, or raise InvalidInput."""
+    started, _, saga_id = after.partition(":")
+    try:
+        place = int(started), check_saga_id(saga_id)
+        instant(place[0])
+    except (ValueError, OverflowError):
+        raise InvalidInput("after", problem=f"{after!r} is not what an earlier page's next said") from None
+    return place

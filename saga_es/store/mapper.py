@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Generic, NotRequired, TypeVar, cast
 
 import pydantic_core
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from saga_es.errors import StoredEventError
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, Event, Recorded
 
 DEFINED: Final = "SagaDefined"
-_INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(datetime)
+NO_METADATA: Final[Mapping[str, JsonValue]] = {}
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,24 @@ class DefinitionRecorded:
     definition: SagaDefinition
 
 
+class State(TypedDict, Generic[E]):
+    """What a row's state says, as JSON; ``v`` is the event's schema version where that is not 1."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # pydantic's own place for it
+
+    at: str
+    data: E
+    metadata: NotRequired[dict[str, JsonValue]]
+    v: NotRequired[int]
+
+
+@cache
+def shape_of(kind: Any) -> TypeAdapter[State[Any]]:
+    """Return the validator of a row's state whose ``data`` is of ``kind``: one pass over the bytes."""
+    # Any: the parameter of the generic is a class known at run time only.
+    return TypeAdapter(cast("Any", State)[kind])
+
+
 class SagaMapper(Mapper[str]):
     """Maps by a closed registry of names; a stored topic never imports anything.
 
@@ -48,50 +69,76 @@ class SagaMapper(Mapper[str]):
         # Any: eventsourcing's factory passes its own arguments through.
         super().__init__(*args, **options)
         self._events = events
+        self._instant: tuple[datetime | None, bytes] = (None, b"")
+        self._is_plain = self.cipher is None and self.compressor is None
 
     def encode(self, saga_id: str, recorded: Recorded) -> StoredEvent:
         """Return the row of an event: its name as topic, ``{"at","data","metadata","v"}`` as state."""
-        event = recorded.event
-        parts = [b'{"at":"', _iso(recorded.at), b'","data":', event.__pydantic_serializer__.to_json(event)]
-        if recorded.metadata:
-            parts += [b',"metadata":', pydantic_core.to_json(recorded.metadata)]
-        if event.schema_version > 1:
-            parts.append(b',"v":%d' % event.schema_version)
-        parts.append(b"}")
-        return StoredEvent(saga_id, recorded.version, recorded.type, self._wrap(b"".join(parts)))
+        version, name, at, event, metadata = recorded
+        last, text = self._instant
+        if at is not last:  # the events of one decision share their instant
+            text = _iso(at)
+            self._instant = (at, text)
+        data = event.__pydantic_serializer__.to_json(event)
+        if metadata or event.schema_version > 1:
+            state = b'{"at":"%b","data":%b%b}' % (text, data, _beside(event.schema_version, metadata))
+        else:
+            state = b'{"at":"%b","data":%b}' % (text, data)
+        return StoredEvent(saga_id, version, name, state if self._is_plain else self._wrap(state))
 
     def decode(self, stored: StoredEvent) -> Recorded:
         """Return the event of a row, validated, or raise StoredEventError."""
         try:
             return self._decode(stored)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoredEventError(
-                str(stored.originator_id),
-                version=stored.originator_version,
-                type=stored.topic,
-                problem=_said(error),
-            ) from error
+        except Exception as error:  # ciphers and compressors are others' code, and raise what they like
+            raise unreadable(stored, error) from error
 
     def _decode(self, stored: StoredEvent) -> Recorded:
         kind = self._events.get(stored.topic)
         if kind is None:
             raise ValueError("no event has this name")
-        state: dict[str, Any] = pydantic_core.from_json(self._unwrap(stored.state))
-        data, version = state["data"], state.get("v", 1)
-        if version > kind.schema_version:
-            raise ValueError(f"its schema version {version} is newer than {kind.schema_version}")
-        for old in range(version, kind.schema_version):
-            data = getattr(kind, f"upcast_v{old}_v{old + 1}")(data)
-        event = kind.__pydantic_validator__.validate_python(data, strict=None, from_attributes=False)
-        at = _INSTANT.validate_python(state["at"]).astimezone(UTC)
-        return Recorded(stored.originator_version, stored.topic, at, event, state.get("metadata", {}))
+        text = stored.state if self._is_plain else self._unwrap(stored.state)
+        if kind.schema_version == 1:
+            try:
+                state = shape_of(kind).validator.validate_json(text)
+            except ValidationError:
+                state = None  # perhaps of a newer schema: look at that first
+            if state is not None and state.get("v", 1) == 1:
+                return self._recorded(stored, state)
+        return self._recorded(stored, self._upcast(kind, text))
+
+    @staticmethod
+    def _upcast(kind: type[Event], text: bytes) -> State[Event]:
+        old = shape_of(JsonValue).validator.validate_json(text)
+        version = old.get("v", 1)
+        if not 1 <= version <= kind.schema_version:
+            raise ValueError(f"its schema version is {version}; known here are 1 to {kind.schema_version}")
+        for known in range(version, kind.schema_version):
+            old["data"] = getattr(kind, f"upcast_v{known}_v{known + 1}")(old["data"])
+        return cast("State[Event]", {**old, "data": kind.__pydantic_validator__.validate_python(old["data"])})
+
+    @staticmethod
+    def _recorded(stored: StoredEvent, state: State[Event]) -> Recorded:
+        at = datetime.fromisoformat(state["at"])
+        if at.tzinfo is None:
+            raise ValueError(f"at: {state['at']!r} has no time zone")
+        if at.tzinfo is not UTC:
+            at = at.astimezone(UTC)
+        metadata = state.get("metadata", NO_METADATA)
+        return Recorded(stored.originator_version, stored.topic, at, state["data"], metadata)
+
+    # -- plans ---------------------------------------------------------------------------------------
 
     def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredEvent:
         value: dict[str, JsonValue] = definition.to_json_value()
         return StoredEvent(stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value)))
 
     def decode_definition(self, stored: StoredEvent) -> SagaDefinition:
-        return SagaDefinition.from_json_value(pydantic_core.from_json(self._unwrap(stored.state)))
+        """Return the plan of a row, validated, or raise StoredEventError."""
+        try:
+            return SagaDefinition.from_json_value(pydantic_core.from_json(self._unwrap(stored.state)))
+        except Exception as error:  # as in decode
+            raise unreadable(stored, error) from error
 
     # -- eventsourcing's own interface, for whoever follows the log with its tools ---------------------
 
@@ -117,18 +164,34 @@ class SagaMapper(Mapper[str]):
         return self.compressor.decompress(state) if self.compressor else state
 
 
-def make_mapper(compressor: Any = None, cipher: Any = None) -> SagaMapper:
+def make_mapper(
+    compressor: Any = None, cipher: Any = None, events: Mapping[str, type[Event]] = EVENT_TYPES
+) -> SagaMapper:
     """Return a mapper with `eventsourcing`'s compressor and cipher, where configured."""
-    return SagaMapper(JSONTranscoder(), compressor=compressor, cipher=cipher)
+    # Any: instances of eventsourcing's interfaces, passed through.
+    return SagaMapper(JSONTranscoder(), compressor=compressor, cipher=cipher, events=events)
+
+
+def unreadable(stored: StoredEvent, error: Exception) -> StoredEventError:
+    """Return what to raise for a row that can't be read."""
+    stream, version = str(stored.originator_id), stored.originator_version
+    return StoredEventError(stream, version=version, type=stored.topic, problem=_said(error))
+
+
+def _beside(schema_version: int, metadata: Mapping[str, JsonValue]) -> bytes:
+    text = b',"metadata":%b' % pydantic_core.to_json(metadata) if metadata else b""
+    return text + b',"v":%d' % schema_version if schema_version > 1 else text
 
 
 def _iso(at: datetime) -> bytes:
     # Aware UTC, always with microseconds: one width, so that equal instants are equal bytes.
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6].encode() + b"Z"
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'data'}: {first['msg']}"
-    return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+    if type(error) is ValueError:
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder, POPOFactory
 
 from saga_es.model.summary import SagaSummary
-from saga_es.store.index import IndexRow, Wanted, micros
+from saga_es.store.index import IndexRow, Wanted, order
 from saga_es.store.schema import SCHEMA_VERSION
 
 
@@ -18,8 +19,9 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def __init__(self) -> None:
         super().__init__()
         self._rows: dict[str, IndexRow] = {}
+        self._open: set[str] = set()
         self._claimed = False
-        self._seen = 0
+        self._seen = -1
 
     # -- schema and place: nothing to make, one engine at a time ---------------------------------------
 
@@ -29,35 +31,45 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def schema_version(self) -> int | None:
         return SCHEMA_VERSION
 
-    def holder(self) -> str | None:
-        return "in this process"
-
     def claim(self) -> bool:
         """Take the engine's place; False if it is taken."""
-        if self._claimed:
-            return False
-        self._claimed = True
-        return True
+        with self._database_lock:
+            taken, self._claimed = self._claimed, True
+        return not taken
+
+    def holder(self) -> str | None:
+        return "in this process"
 
     def release(self) -> None:
         self._claimed = False
 
     # -- writing -------------------------------------------------------------------------------------
 
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
+        """Append events; IntegrityError where a version is taken or leaves a gap."""
+        return self.insert_batch(stored_events, ())
+
+    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
+        """Write events and index rows, or nothing."""
         with self._database_lock:
             for stream, first in first_versions(events).items():
                 if first > 1 and first - 1 not in self._stored_events_index[stream]:
                     raise IntegrityError(f"version {first - 1} of {stream!r} is not recorded")
-            self._insert_events(events)
+            ids = self._insert_events(events) or ()
             for row in rows:
-                self._rows[row.summary.saga_id] = row
+                self._show(row)
         self._notify_listeners()
+        return ids
+
+    def _show(self, row: IndexRow) -> None:
+        saga_id = row.summary.saga_id
+        self._rows[saga_id] = row
+        (self._open.add if row.is_open else self._open.discard)(saga_id)
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
         with self._database_lock:
             row = self._rows.get(saga_id)
-            if row is not None:
+            if row is not None and row.summary.parked != reason:
                 self._rows[saga_id] = row.with_parked(reason, at)
 
     # -- reading -------------------------------------------------------------------------------------
@@ -65,11 +77,15 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]:
         return [event for stream in streams for event in self.select_events(stream)]
 
+    def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
+        with self._database_lock:
+            found = {stream: self._stored_events_index.get(stream) for stream in streams}
+            return {stream: max(versions) for stream, versions in found.items() if versions}
+
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]:
         with self._database_lock:
             found = [row.summary for row in self._rows.values() if wanted.takes(row.summary)]
-        found.sort(key=lambda it: (micros(it.started_at), it.saga_id), reverse=True)
-        return found[: wanted.limit]
+        return heapq.nsmallest(wanted.limit, found, key=order)
 
     def select_summary(self, saga_id: str) -> SagaSummary | None:
         row = self._rows.get(saga_id)
@@ -77,18 +93,16 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
 
     def select_open(self, after: str | None, limit: int) -> Sequence[str]:
         with self._database_lock:
-            ids = sorted(saga_id for saga_id, row in self._rows.items() if row.is_open)
-        return [saga_id for saga_id in ids if after is None or saga_id > after][:limit]
+            return heapq.nsmallest(limit, (it for it in self._open if after is None or it > after))
 
     def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]:
         with self._database_lock:
             new = self._stored_events[position : position + limit]
-        versions: dict[str, int] = {}
-        for event in new:
-            versions[str(event.originator_id)] = event.originator_version
+        versions = {str(event.originator_id): event.originator_version for event in new}
         return position + len(new), versions
 
     def changed_by_others(self) -> bool:
+        """Whether the log has grown since the last call; here nobody can tell by whom."""
         seen, self._seen = self._seen, len(self._stored_events)
         return seen != self._seen
 

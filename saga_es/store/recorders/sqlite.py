@@ -1,37 +1,56 @@
+# ruff: noqa: S608 - the names in these statements are our own; values are bound
 """`eventsourcing`'s SQLite recorder, with durable batches, the index of sagas and the schema's version."""
 
 from __future__ import annotations
 
-import os
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQLiteFactory
 
+from saga_es.errors import InvalidInput
 from saga_es.model.summary import SagaSummary
-from saga_es.store.index import COLUMNS, IndexRow, Wanted, summary_from
+from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, storable, summary_from
+from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import first_versions
-from saga_es.store.schema import SCHEMA_VERSION
+from saga_es.store.schema import SCHEMA_VERSION, steps_from
 
 BUSY_SECONDS: Final = 30
 SHOWN: Final = ", ".join(COLUMNS)
-INSERT: Final = "INSERT INTO stored_events VALUES (?,?,?,?)"
-UPSERT: Final = f"INSERT OR REPLACE INTO saga_index ({SHOWN}) VALUES ({','.join('?' * len(COLUMNS))})"  # noqa: S608 - our own column names
+STORED: Final = "originator_id, originator_version, topic, state"
+INSERT: Final = f"INSERT INTO saga_events ({STORED}) VALUES (?,?,?,?)"
+PREDECESSOR: Final = "SELECT 1 FROM saga_events WHERE originator_id=? AND originator_version=?"
+UPSERT: Final = (
+    f"INSERT INTO saga_index ({SHOWN}) VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT (saga_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in CHANGING)
+)
 
-SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS stored_events (originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,"
-    " topic TEXT, state BLOB, PRIMARY KEY (originator_id, originator_version))",
-    "CREATE TABLE IF NOT EXISTS saga_index (saga_id TEXT PRIMARY KEY, definition TEXT NOT NULL,"
-    " definition_version INTEGER NOT NULL, status TEXT NOT NULL, ending TEXT, parked TEXT,"
-    " is_open INTEGER NOT NULL, started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS saga_index_open ON saga_index (saga_id) WHERE is_open",
-    "CREATE INDEX IF NOT EXISTS saga_index_parked ON saga_index (started_at, saga_id) WHERE parked IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS saga_index_started ON saga_index (started_at, saga_id)",
-    "CREATE TABLE IF NOT EXISTS saga_schema (version INTEGER NOT NULL)",
+# The rowid is the notification id. It is declared: VACUUM renumbers those that are not.
+LOG: Final = """
+CREATE TABLE saga_events (
+  rowid INTEGER PRIMARY KEY, originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,
+  topic TEXT NOT NULL, state BLOB NOT NULL, UNIQUE (originator_id, originator_version))"""
+ROWS: Final = """
+CREATE TABLE saga_index (
+  saga_id TEXT PRIMARY KEY, definition TEXT NOT NULL, definition_version INTEGER NOT NULL, status TEXT NOT NULL,
+  ending TEXT, parked TEXT, is_open INTEGER NOT NULL, started_at INTEGER NOT NULL, changed_at INTEGER NOT NULL)"""
+STEPS: Final = (
+    (
+        LOG,
+        ROWS,
+        "CREATE INDEX saga_index_open ON saga_index (saga_id) WHERE is_open",
+        "CREATE INDEX saga_index_parked ON saga_index (started_at DESC, saga_id) WHERE parked IS NOT NULL",
+        "CREATE INDEX saga_index_status ON saga_index (status, started_at DESC, saga_id) WHERE status <> 'succeeded'",
+        "CREATE INDEX saga_index_definition ON saga_index (definition, started_at DESC, saga_id)",
+        "CREATE INDEX saga_index_started ON saga_index (started_at DESC, saga_id)",
+        "CREATE TABLE saga_schema (version INTEGER NOT NULL)",
+        "INSERT INTO saga_schema VALUES (1)",
+    ),
 )
 
 
@@ -40,107 +59,98 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
 
     Writes go through one connection of its own: PRAGMA data_version on it counts the commits of all others,
     which is how an engine notices a client in another process.
+
+    Args:
+        path: the database's file, or a ``file:`` URI of one.
     """
 
-    def __init__(self, datastore: SQLiteDatastore) -> None:
-        super().__init__(datastore)
+    def __init__(self, datastore: SQLiteDatastore, *, path: str, busy_seconds: int = BUSY_SECONDS) -> None:
+        super().__init__(datastore, events_table_name="saga_events")
+        self._path, self._busy_seconds = path, busy_seconds
         self._write_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._data_version: int | None = None
-        self._place: int | None = None
-
-    @property
-    def path(self) -> str:
-        return self.datastore.pool.db_name  # type: ignore[attr-defined,no-any-return]  # pyright: ignore
-
-    def construct_create_table_statements(self) -> list[str]:
-        return list(SCHEMA)
+        self._place: FilePlace | None = None
 
     # -- schema --------------------------------------------------------------------------------------
 
     def migrate(self) -> None:
         """Make what is missing, in one transaction."""
         with self._writing() as db:
-            for statement in SCHEMA:
+            found = version_in(db)
+            for statement in steps_from(found, STEPS):
                 db.execute(statement)
-            if db.execute("SELECT count(*) FROM saga_schema").fetchone()[0] == 0:
-                db.execute("INSERT INTO saga_schema VALUES (?)", [SCHEMA_VERSION])
+            if found is not None and found < SCHEMA_VERSION:
+                db.execute("UPDATE saga_schema SET version = ?", [SCHEMA_VERSION])
 
     def schema_version(self) -> int | None:
         """Return the version of the tables, or ``None`` where there are none."""
         with self._reading() as db:
-            known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'").fetchone()
-            row = db.execute("SELECT max(version) FROM saga_schema").fetchone() if known else None
-        return row[0] if row else None
+            return version_in(db)
 
     # -- place: an operating system's lock, which dies with its process --------------------------------
 
     def claim(self) -> bool:
         """Take the engine's place on this file; False if another process, or engine, holds it."""
-        import fcntl  # noqa: PLC0415 - not on every system; a memory or PostgreSQL store never needs it
-
-        place = os.open(f"{self.path}-engine.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(place)
+        place = FilePlace(f"{self._file()}-engine.lock")
+        if not place.take():
             return False
-        os.ftruncate(place, 0)
-        os.write(place, f"process {os.getpid()}".encode())
         self._place = place
         return True
 
     def holder(self) -> str | None:
         """Return who says to hold the place."""
-        with suppress(OSError), open(f"{self.path}-engine.lock", encoding="utf-8") as file:  # noqa: PTH123
-            return file.read() or None
-        return None
+        return FilePlace(f"{self._file()}-engine.lock").holder()
 
     def release(self) -> None:
         if self._place is not None:
-            os.close(self._place)
+            self._place.leave()
             self._place = None
         with self._write_lock:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+            self._drop_writer()
+
+    def _file(self) -> str:
+        with self._reading() as db:
+            return next(str(file) for _, name, file in db.execute("PRAGMA database_list") if name == "main")
 
     # -- writing -------------------------------------------------------------------------------------
 
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None:
-        """Write events and index rows, or nothing; IntegrityError where a version is taken or leaves a gap."""
-        values = [(e.originator_id, e.originator_version, e.topic, e.state) for e in events]
-        with self._writing() as db:
-            self._check_gaps(db, events)
-            try:
-                db.executemany(INSERT, values)
-            except sqlite3.IntegrityError as error:
-                raise IntegrityError(str(error)) from error
-            if rows:
-                db.executemany(UPSERT, [row.values() for row in rows])
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
+        """Append events; IntegrityError where a version is taken or leaves a gap."""
+        return self.insert_batch(stored_events, ())
 
-    @staticmethod
-    def _check_gaps(db: sqlite3.Cursor, events: Sequence[StoredEvent]) -> None:
-        query = "SELECT 1 FROM stored_events WHERE originator_id=? AND originator_version=?"
-        for stream, first in first_versions(events).items():
-            if first > 1 and db.execute(query, (stream, first - 1)).fetchone() is None:
-                raise IntegrityError(f"version {first - 1} of {stream!r} is not recorded: {first} would leave a gap")
+    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
+        """Write events and index rows, or nothing; return the events' places in the log."""
+        values = [(e.originator_id, e.originator_version, e.topic, e.state) for e in events]
+        shown = [row.values() for row in rows]
+        with self._writing() as db:
+            for stream, first in first_versions(events).items():
+                if first > 1 and db.execute(PREDECESSOR, (stream, first - 1)).fetchone() is None:
+                    raise IntegrityError(f"version {first - 1} of {stream!r} is not recorded")
+            db.executemany(INSERT, values)
+            (last,) = db.execute("SELECT last_insert_rowid()").fetchone()
+            db.executemany(UPSERT, shown)
+        return range(last - len(values) + 1, last + 1)
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
+        values = {"saga_id": saga_id, "reason": storable(reason), "at": at}
+        update = "UPDATE saga_index SET parked = :reason, changed_at = :at"
         with self._writing() as db:
-            db.execute("UPDATE saga_index SET parked=?, changed_at=? WHERE saga_id=?", (reason, at, saga_id))
+            db.execute(f"{update} WHERE saga_id = :saga_id AND parked IS NOT :reason", values)
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Cursor]:
-        with self._write_lock:
+    def _writing(self) -> Generator[sqlite3.Cursor]:
+        with self._write_lock, translated():
             db = self._write_connection().cursor()
-            db.execute("BEGIN IMMEDIATE")
             try:
+                db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    self._drop_writer()  # whatever is wrong, the next call begins with a new one
                 raise
             finally:
                 db.close()
@@ -148,32 +158,68 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     def _write_connection(self) -> sqlite3.Connection:
         if self._writer is None:
             self._writer = sqlite3.connect(
-                self.path, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self._path,
+                uri=True,
+                timeout=self._busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._writer.execute("PRAGMA journal_mode=WAL")
             # In WAL mode less than FULL may lose the last commits with the power: nothing is traded for speed.
             self._writer.execute("PRAGMA synchronous=FULL")
         return self._writer
 
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._data_version = None
+
     # -- reading -------------------------------------------------------------------------------------
+
+    def select_events(
+        self,
+        originator_id: object,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        query = f"SELECT {STORED} FROM saga_events WHERE originator_id=?"
+        values: list[object] = [originator_id]
+        for condition, value in ((" AND originator_version>?", gt), (" AND originator_version<=?", lte)):
+            if value is not None:
+                query, values = query + condition, [*values, value]
+        query += f" ORDER BY originator_version {'DESC' if desc else 'ASC'}"
+        if limit is not None:
+            query, values = query + " LIMIT ?", [*values, limit]
+        with self._reading() as db:
+            return [StoredEvent(*row) for row in db.execute(query, values)]
 
     def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]:
         """Return whole streams, one after another, each in order."""
-        marks = ",".join("?" * len(streams))
-        query = f"SELECT * FROM stored_events WHERE originator_id IN ({marks}) ORDER BY 1, 2"  # noqa: S608 - marks only
+        among = "originator_id IN (SELECT value FROM json_each(?))"
+        query = f"SELECT {STORED} FROM saga_events WHERE {among} ORDER BY 1, 2"
         with self._reading() as db:
-            return [StoredEvent(*row) for row in db.execute(query, list(streams))]
+            return [StoredEvent(*row) for row in db.execute(query, [json.dumps(streams)])]
+
+    def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
+        """Return the last version of each stream that has any."""
+        query = "SELECT originator_id, max(originator_version) FROM saga_events"
+        query += " WHERE originator_id IN (SELECT value FROM json_each(?)) GROUP BY 1"
+        with self._reading() as db:
+            return dict(db.execute(query, [json.dumps(streams)]))
 
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]:
         conditions = wanted.conditions()
         where = " AND ".join(text for text, _ in conditions) or "1"
         values = [value for _, each in conditions for value in each]
-        query = f"SELECT {SHOWN} FROM saga_index WHERE {where} ORDER BY started_at DESC, saga_id DESC LIMIT ?"  # noqa: S608 - values are bound
+        query = f"SELECT {SHOWN} FROM saga_index WHERE {where} ORDER BY started_at DESC, saga_id LIMIT ?"
         with self._reading() as db:
             return [summary_from(row) for row in db.execute(query, [*values, wanted.limit])]
 
     def select_summary(self, saga_id: str) -> SagaSummary | None:
-        query = f"SELECT {SHOWN} FROM saga_index WHERE saga_id = ?"  # noqa: S608 - our own column names
+        query = f"SELECT {SHOWN} FROM saga_index WHERE saga_id = ?"
         with self._reading() as db:
             row = db.execute(query, [saga_id]).fetchone()
         return summary_from(row) if row else None
@@ -184,7 +230,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             return [saga_id for (saga_id,) in db.execute(query, [after or "", limit])]
 
     def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]:
-        query = "SELECT rowid, originator_id, originator_version FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        query = "SELECT rowid, originator_id, originator_version FROM saga_events WHERE rowid>? ORDER BY rowid LIMIT ?"
         versions: dict[str, int] = {}
         with self._reading() as db:
             for rowid, stream, version in db.execute(query, [position, limit]):
@@ -193,24 +239,50 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         return position, versions
 
     def changed_by_others(self) -> bool:
-        """Whether another connection has committed since the last call."""
-        with self._write_lock:
+        """Whether another connection may have committed since the last call; the first call can't know."""
+        with self._write_lock, translated():
             (now,) = self._write_connection().execute("PRAGMA data_version").fetchone()
-        before, self._data_version = self._data_version, now
-        return before is not None and before != now
+            before, self._data_version = self._data_version, now
+        return bool(before != now)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Cursor]:
-        with self.datastore.transaction(commit=False) as cursor:
-            plain = cursor.sqlite_cursor
-            plain.row_factory = None
-            yield plain
+    def _reading(self) -> Generator[sqlite3.Cursor]:
+        # One SELECT sees one state of the database: no transaction is needed around it.
+        with self.datastore.get_connection(commit=False) as connection, translated():
+            cursor = connection.cursor().sqlite_cursor
+            cursor.row_factory = None
+            try:
+                yield cursor
+            finally:
+                cursor.close()
 
 
 class SagaSQLiteFactory(SQLiteFactory):
     """Named in an environment as the persistence module."""
 
-    application_recorder_class = SagaSQLiteRecorder
+    def application_recorder(self) -> SagaSQLiteRecorder:
+        path = self.env.get(self.SQLITE_DBNAME, "")
+        if ":memory:" in path or "mode=memory" in path:
+            problem = f"{path!r}: sagas are kept in a file by SQLite; in memory by memory://"
+            raise InvalidInput(self.SQLITE_DBNAME, problem=problem)
+        busy_seconds = int(self.env.get(self.SQLITE_LOCK_TIMEOUT) or BUSY_SECONDS)
+        return SagaSQLiteRecorder(self.datastore, path=path, busy_seconds=busy_seconds)
 
-    def env_create_table(self) -> bool:
-        return False  # by migrate, under a lock and with a version
+
+def version_in(db: sqlite3.Cursor) -> int | None:
+    """Return the version of the tables, or ``None`` where there are none."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'").fetchone() is None:
+        return None
+    (version,) = db.execute("SELECT max(version) FROM saga_schema").fetchone()
+    return None if version is None else int(version)
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Raise `eventsourcing`'s errors in place of sqlite3's."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError(str(error)) from error
+    except sqlite3.Error as error:
+        raise OperationalError(str(error)) from error
