@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import shutil
 from functools import partial
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--only", help="scenarios whose name has this in it")
     arguments = parser.parse_args()
     bench = Bench(arguments.store, arguments.folder.absolute())
-    asyncio.run(asyncio.sleep(0))  # imports what every child will need
+    for module in ("sqlite",) if arguments.store == "sqlite" else ("sqlite", "postgres"):
+        import_module(f"saga_es.store.recorders.{module}")  # else every child does it
     for scenario in SCENARIOS:
         for order in scenario.orders[: arguments.orders]:
             if arguments.only and arguments.only not in scenario.name:

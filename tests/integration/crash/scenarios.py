@@ -22,6 +22,7 @@ class Order(BaseModel):
 
     rejected: str | None = None
     lost: str | None = None  # has its effect, and fails to say so
+    forgetful: str | None = None  # asked again, has forgotten that it did it, and finds nothing left
     failing_once: str | None = None  # has none at the first attempt, and says so without being believed
 
 
@@ -56,7 +57,10 @@ class Participants:
             raise self._ledger.refuse(attempt, f"no {attempt.step} to be had")
         if order.failing_once == attempt.step and attempt.number == 1:
             raise ConnectionError(str(self._ledger.refuse(attempt, f"{attempt.step} does not answer")))
-        acted = {entry.place for entry in self._ledger.entries(attempt.saga_id) if entry.effect == "acted"}
+        entries = self._ledger.entries(attempt.saga_id)
+        if order.forgetful == attempt.step and any(entry.key == attempt.key for entry in entries):
+            raise self._ledger.refuse(attempt, f"no {attempt.step} left")
+        acted = {entry.place for entry in entries if entry.effect == "acted"}
         if not acted.issuperset(place for place in needed if isinstance(place, int)):
             raise AssertionError(f"{attempt.key} was given {needed}, of {acted}")
         place = self._ledger.act(attempt)
@@ -153,8 +157,7 @@ class Scenario:
 
     Attributes:
         orders: scripts for the turnstile, each swept by itself; a signal's name is the turn of whoever sends it.
-        ending: the only one allowed, wherever the process died.
-        stands: the steps whose effects have to stand at the end.
+        ends: the endings that are allowed, wherever the process died, and the steps whose effects then stand.
         signals: what is sent, by name.
         supplied: the step that an operator declares not done, when the saga parks on it.
         after_a_crash: calls that only a crash brings about, in parallel with others; they come last.
@@ -165,8 +168,7 @@ class Scenario:
     saga: Callable[[Participants], Saga[Order] | Definition[Order]]
     order: Order
     orders: tuple[tuple[str, ...], ...]
-    ending: Ending
-    stands: frozenset[str]
+    ends: Mapping[Ending, frozenset[str]]
     signals: Mapping[str, object] = field(default_factory=dict)
     supplied: str | None = None
     after_a_crash: tuple[str, ...] = ()
@@ -176,6 +178,11 @@ def undoing(*steps: str) -> tuple[str, ...]:
     return tuple(f"undo {name}" for name in steps)
 
 
+def all_of(*steps: str) -> Mapping[Ending, frozenset[str]]:
+    return {Ending.SUCCEEDED: frozenset(steps)}
+
+
+NOTHING = {Ending.COMPENSATED: frozenset[str]()}
 FIRST, REVERSED = DIAMOND, DIAMOND[::-1]
 ANN = Approval(by="ann")
 
@@ -186,8 +193,7 @@ SCENARIOS = (
         saga=Trip,
         order=Order(),
         orders=tuple(permutations(("plane", "hotel", "tickets"))),
-        ending=Ending.SUCCEEDED,
-        stands=frozenset({"plane", "hotel", "tickets"}),
+        ends=all_of("plane", "hotel", "tickets"),
     ),
     Scenario(
         name="trip, no rooms",
@@ -199,9 +205,17 @@ SCENARIOS = (
             for there in permutations(("plane", "hotel", "tickets"))
             for back in permutations(undoing("plane", "tickets"))
         ),
-        ending=Ending.COMPENSATED,
-        stands=frozenset(),
+        ends=NOTHING,
         after_a_crash=undoing("hotel"),  # a rejection of a call that is made again says nothing of the first
+    ),
+    Scenario(
+        name="trip, the last room",  # asked again after a crash, the hotel says no, although the room is ours
+        definition="trip",
+        saga=Trip,
+        order=Order(forgetful="hotel"),
+        orders=(("plane", "hotel", "tickets"), ("tickets", "hotel", "plane")),
+        ends={**all_of("plane", "hotel", "tickets"), **NOTHING},
+        after_a_crash=undoing("plane", "hotel", "tickets"),
     ),
     Scenario(
         name="diamond, all is well",
@@ -209,8 +223,7 @@ SCENARIOS = (
         saga=diamond,
         order=Order(),
         orders=tuple(("top", *each, "bottom") for each in (FIRST, REVERSED)),
-        ending=Ending.SUCCEEDED,
-        stands=frozenset({"top", *DIAMOND, "bottom"}),
+        ends=all_of("top", *DIAMOND, "bottom"),
     ),
     Scenario(
         name="diamond, its last step rejected",
@@ -218,8 +231,7 @@ SCENARIOS = (
         saga=diamond,
         order=Order(rejected="bottom"),
         orders=tuple(("top", *each, "bottom", *undoing(*each), "undo top") for each in (FIRST, REVERSED)),
-        ending=Ending.COMPENSATED,
-        stands=frozenset(),
+        ends=NOTHING,
     ),
     Scenario(
         name="pivot, what follows fails once",
@@ -230,8 +242,7 @@ SCENARIOS = (
             ("reserve", "vouch", "pay", "ship", "ship", "write"),
             ("vouch", "reserve", "pay", "write", "ship", "ship"),
         ),
-        ending=Ending.SUCCEEDED,
-        stands=frozenset({"reserve", "vouch", "pay", "ship", "write"}),
+        ends=all_of("reserve", "vouch", "pay", "ship", "write"),
     ),
     Scenario(
         name="pivot, rejected",
@@ -242,8 +253,7 @@ SCENARIOS = (
             ("reserve", "vouch", "pay", *undoing("reserve", "vouch")),
             ("vouch", "reserve", "pay", *undoing("vouch", "reserve")),
         ),
-        ending=Ending.COMPENSATED,
-        stands=frozenset(),
+        ends=NOTHING,
     ),
     Scenario(
         name="pivot without a way back, rejected",
@@ -254,8 +264,7 @@ SCENARIOS = (
             ("reserve", "vouch", "pay", *undoing("reserve", "vouch")),
             ("vouch", "reserve", "pay", *undoing("vouch", "reserve")),
         ),
-        ending=Ending.COMPENSATED,
-        stands=frozenset(),
+        ends=NOTHING,
         supplied="pay",
     ),
     Scenario(
@@ -264,8 +273,7 @@ SCENARIOS = (
         saga=approved,
         order=Order(),
         orders=(("draft", "approval", "publish"), ("approval", "draft", "publish")),
-        ending=Ending.SUCCEEDED,
-        stands=frozenset({"draft", "publish"}),
+        ends=all_of("draft", "publish"),
         signals={"approval": ANN},
     ),
     Scenario(
@@ -276,8 +284,7 @@ SCENARIOS = (
         orders=tuple(
             (*there, "publish", "undo publish", "undo draft") for there in permutations(("draft", "approval"))
         ),
-        ending=Ending.COMPENSATED,
-        stands=frozenset(),
+        ends=NOTHING,
         signals={"approval": ANN},
     ),
 )

@@ -1,0 +1,100 @@
+"""Stands between an engine and PostgreSQL, and has every connection cut at one message."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+Side = Literal["request", "answer"]
+
+
+class CuttingProxy:
+    """Passes bytes on, on a thread of its own.
+
+    Args:
+        dsn: of the server behind it, as a URL.
+        cut: ends the server's connections; called once, on the proxy's thread.
+        side: which messages are counted: those to the server, or those from it.
+        at: the message, from 1, at which all is cut. A request is cut before it comes to the server, an answer before
+            it comes to us: what it answers has been done.
+
+    Attributes:
+        messages: how many were counted; those after the cut too.
+    """
+
+    def __init__(self, dsn: str, cut: Callable[[], None], *, side: Side, at: int) -> None:
+        self._upstream, self._cut, self._side, self._at = urlsplit(dsn), cut, side, at
+        self.messages = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cutting proxy", daemon=True)
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._port = 0
+
+    @property
+    def dsn(self) -> str:
+        """The address to connect to instead."""
+        name, _, _ = self._upstream.netloc.rpartition("@")
+        at = f"{name}@" if name else ""
+        return urlunsplit(self._upstream._replace(netloc=f"{at}127.0.0.1:{self._port}"))
+
+    @property
+    def has_cut(self) -> bool:
+        return self.messages >= self._at
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._ended = asyncio.Event()
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._ended.wait()
+        server.close()
+        self._close_all()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = self._upstream.hostname or "127.0.0.1", self._upstream.port or 5432
+        back_reader, back_writer = await asyncio.open_connection(host, port)
+        both = (writer, back_writer)
+        self._clients |= set(both)
+        pumps: list[Coroutine[None, None, None]] = [
+            self._pump("request", reader, back_writer),
+            self._pump("answer", back_reader, writer),
+        ]
+        with suppress(OSError, asyncio.CancelledError):
+            await asyncio.wait(map(asyncio.ensure_future, pumps), return_when=asyncio.FIRST_COMPLETED)
+        for each in both:
+            self._clients.discard(each)
+            each.close()
+
+    async def _pump(self, side: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(65536):
+                if side == self._side:
+                    self.messages += 1
+                    if self.messages == self._at:
+                        self._cut()
+                        self._close_all()
+                        return
+                writer.write(chunk)
+                await writer.drain()
+
+    def _close_all(self) -> None:
+        for writer in self._clients:
+            writer.transport.abort()
