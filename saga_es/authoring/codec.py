@@ -9,7 +9,7 @@ from typing import Any, Final
 import pydantic_core
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from saga_es.authoring.fidelity import brief, is_same
+from saga_es.authoring.fidelity import brief, in_order, is_same
 from saga_es.errors import InvalidInput, PayloadTooLarge
 
 OUT_OF_DEPTH: Final = ("depth exceeded", "Circular reference", "recursion limit")
@@ -48,14 +48,18 @@ def encode(
 def encode_given(
     adapter: TypeAdapter[Any], value: object, *, what: str, max_payload: int, max_depth: int
 ) -> JsonValue:
-    """Validate what a caller passed in (an input, a payload, a supplied result), then ``encode`` it."""
+    """Validate what a caller passed in (an input, a payload, a supplied result), then ``encode`` it.
+
+    Equal values give equal JSON, so that a second start or signal is known for the same.
+    """
     try:
         valid = adapter.validate_python(value, by_alias=True, by_name=True)
     except ValidationError as error:
         raise InvalidInput(what, problem=in_words(error)) from error
     except RecursionError as error:
         raise PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels") from error
-    return encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
+    recorded = encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
+    return in_order(valid, recorded)  # it may be compared with what another process recorded
 
 
 def decode(adapter: TypeAdapter[Any], recorded: JsonValue) -> Any:

@@ -1,12 +1,13 @@
-"""Whether a value that was read back is the one that was recorded."""
+"""Whether two values, or what is recorded of them, are the same."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from pydantic import BaseModel
+import pydantic_core
+from pydantic import BaseModel, JsonValue
 
 SHOWN: Final = 80  # characters of a value in an error
 
@@ -25,6 +26,29 @@ def is_same(back: object, value: object) -> bool:
     if parts is not None and others is not None:
         return parts.keys() == others.keys() and all(is_same(parts[key], others[key]) for key in parts)
     return type(value).__eq__ is object.__eq__
+
+
+def in_order(value: object, recorded: JsonValue) -> JsonValue:
+    """Return ``recorded`` with its sets sorted: equal values are equal JSON then, in every process."""
+    if isinstance(recorded, list) and issubclass(type(value), set | frozenset):
+        return sorted(recorded, key=pydantic_core.to_json)
+    parts, nested = _parts(value), _nested(recorded)
+    if parts is None or len(parts) != len(nested):
+        return recorded
+    values = list(parts.values())
+    if not isinstance(recorded, dict):
+        return [in_order(part, inner) for part, inner in zip(values, nested, strict=True)]
+    # Fields are found by name; the keys of mappings were made texts, and stand in the same order.
+    values = [parts.get(key, part) for key, part in zip(recorded, values, strict=True)]
+    return {key: in_order(part, recorded[key]) for key, part in zip(recorded, values, strict=True)}
+
+
+def _nested(recorded: JsonValue) -> Sequence[JsonValue]:
+    """Return what a list or an object holds, if any of it may hold a set."""
+    inside = [*recorded.values()] if isinstance(recorded, dict) else recorded
+    if not isinstance(inside, list) or not any(isinstance(each, list | dict) for each in inside):
+        return ()
+    return inside
 
 
 def brief(value: object) -> str:

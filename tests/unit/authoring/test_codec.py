@@ -238,6 +238,32 @@ def test_aliases_are_read_and_names_are_written():
     assert decode(adapter, recorded) == decode(adapter, given) == Aliased(**given)
 
 
+class Wishes(BaseModel):
+    name: str
+    colours: set[int]
+    more: dict[int, frozenset[int]] = {}
+    rows: list[tuple[set[int], str]] = []
+
+
+def test_equal_values_are_equal_json_whatever_order_their_sets_are_in():
+    one, other = set([0, 8, 16]), set([16, 8, 0])  # noqa: C405 - filled one by one, they differ in order
+    assert list(one) != list(other)  # equal sets, in another order
+    adapter = TypeAdapter(Wishes)
+    first, second = (
+        encode_given(
+            adapter,
+            Wishes(name="x", colours=each, more={1: frozenset(), 2: frozenset(each)}, rows=[(each, "a")]),
+            **LIMITS,
+        )
+        for each in (one, other)
+    )
+    assert first == second
+    assert first["colours"] == [0, 16, 8]  # in the order of their JSON
+    assert encode_given(TypeAdapter(set[int]), one, **LIMITS) == [0, 16, 8]
+    assert encode_given(TypeAdapter(list[int]), [3, 1, 2], **LIMITS) == [3, 1, 2]
+    assert encode_given(TypeAdapter(Any), {"b": [2, [1]], "a": {}}, **LIMITS) == {"b": [2, [1]], "a": {}}
+
+
 def test_many_problems_are_told_in_one_line():
     with pytest.raises(InvalidInput, match=re.escape("(and 2 more)")):
         encode_given(TypeAdapter(list[int]), ["a"] * 5, **LIMITS)
