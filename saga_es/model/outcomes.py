@@ -125,7 +125,7 @@ def _success_tells(command: RecordOutcome, node: Node) -> bool:
         return False
     if command.op == "compensation":
         return True
-    known = node.done or node.has_result or any(op == "action" for op, _, _ in node.late)
+    known = node.has_result or any(op == "action" for op, _, _ in node.late)
     return not known and node.status in LATE | SETTLED_AS_NOT_DONE
 
 

@@ -88,6 +88,15 @@ def test_order_holds_through_what_never_ran_and_what_was_supplied_early():
     saga.when(wake()).then(undoing("c")).when(undone("c")).then(compensated("c"), undoing("a"))
 
 
+@pytest.mark.promise("case.compensation-order", "invariant.4")
+def test_a_step_with_nothing_to_undo_waits_for_all_that_needed_it():
+    graph = plan(act("a"), act("m", "a", undo=False), act("b", "m"), act("c", "m"), act("x"))
+    saga = after(graph, start(), ok("a"), ok("m"), ok("b"), ok("c")).when(no("x"))
+    saga = saga.then(rejected("x"), turning(NO, "x"), undoing("b"), undoing("c"))
+    saga = saga.when(undone("b")).then(compensated("b"))
+    saga.when(undone("c")).then(compensated("c"), undoing("a"))
+
+
 @pytest.mark.promise("invariant.5")
 def test_nothing_is_undone_before_every_outcome_is_known():
     saga = after(plan(act("a"), act("b"), act("c")), start(), ok("a"), no("b")).when(wake())
@@ -165,6 +174,15 @@ def test_independent_branches_go_on_and_it_is_never_reported_clean():
         ev.RetryRequested(step="b", by="ann", reason="because"), unparked("b"), undoing("b", 2)
     )
     saga.when(undone("b", attempt=2)).then(compensated("b", 2), undoing("a"))
+
+
+def test_a_stuck_undo_that_is_tried_again_has_its_budget_renewed():
+    touchy = plan(act("a", undo_retry=TWICE), act("b"))
+    saga = after(
+        touchy, start(), ok("a"), no("b"), undo_bad("a"), wake(t=1), undo_bad("a", attempt=2), retry("a")
+    )
+    saga = saga.when(undo_bad("a", attempt=3)).then(undo_again("a", OOPS, 3, t=1))
+    saga.when(wake(t=1)).when(undo_bad("a", attempt=4)).then(parked("a", OOPS, 4, "compensation"))
 
 
 def test_one_park_for_each_stuck_step():

@@ -189,6 +189,13 @@ def test_a_skipped_step_counts_as_done_with_nothing_as_its_result():
     saga.when(ok("b", 1)).then(succeeded("b", 1), done())
 
 
+@pytest.mark.parametrize("settle", [skip, supply])
+def test_what_was_settled_early_lets_go_only_when_all_before_it_is_done(settle):
+    lax = plan(act("a"), act("b", "a"), act("c", "b", optional=("b",)))
+    saga = after(lax, start(), settle("b")).when(wake()).then()
+    saga.when(ok("a")).then(succeeded("a"), dispatched("c"))
+
+
 def test_a_step_whose_result_is_needed_is_supplied_not_skipped():
     error = (
         given(CHAIN, started(CHAIN))
