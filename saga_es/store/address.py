@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from saga_es.errors import InvalidInput, MissingExtra
+from eventsourcing.domain import EventSourcingError
+
+from saga_es.errors import InvalidInput, MissingExtra, SagaError
 from saga_es.store.application import SagaApplication
 
 MODULES = {
@@ -33,9 +36,14 @@ def open_store(store: str | Mapping[str, str], *, migrate: bool | None = None) -
     """
     env = environment(store) if isinstance(store, str) else adapted(store)
     is_postgres = env["PERSISTENCE_MODULE"] == MODULES["eventsourcing.postgres"]
-    if is_postgres and importlib.util.find_spec("psycopg") is None:
-        raise MissingExtra("postgres", needed_for="a PostgreSQL store")
-    made = SagaApplication(env, url=shown(store))
+    if is_postgres:
+        needs_psycopg()
+    try:
+        made = SagaApplication(env, url=shown(store))
+    except (OSError, ImportError, EventSourcingError, ValueError) as error:  # it is not opened yet, only read
+        if isinstance(error, SagaError):
+            raise
+        raise InvalidInput("the store's environment", problem=str(error)) from error
     try:
         if migrate if migrate is not None else not is_postgres:
             made.migrate()
@@ -56,9 +64,32 @@ def environment(url: str) -> dict[str, str]:
             path = url[len("sqlite:///") :]  # to the letter: ?, # and % are letters of a file's name here
             return adapted({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path})
         case "postgresql" | "postgres":
-            return adapted({"PERSISTENCE_MODULE": "eventsourcing.postgres", "POSTGRES_URL": url})
+            return adapted({"PERSISTENCE_MODULE": "eventsourcing.postgres", **postgres_parameters(url)})
         case _:
             raise InvalidInput("the store's address", problem=f"{shown(url)!r}; it has to be {FORMS}")
+
+
+def postgres_parameters(url: str) -> dict[str, str]:
+    """Return a PostgreSQL URL's parts under `eventsourcing`'s names; empty ones are left to libpq's defaults."""
+    needs_psycopg()
+    import psycopg  # noqa: PLC0415 - an extra
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - the same
+
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    except psycopg.Error:  # whose words may have the password in them
+        raise InvalidInput("the store's address", problem=f"{shown(url)!r} can't be read as a URL") from None
+    named = {
+        f"POSTGRES_{name.upper()}": parts.pop(name, "")
+        for name in ("dbname", "host", "port", "user", "password")
+    }
+    return {**named, "POSTGRES_CONNINFO": make_conninfo("", **parts)}
+
+
+def needs_psycopg() -> None:
+    """Raise MissingExtra where psycopg is not installed."""
+    if importlib.util.find_spec("psycopg") is None or importlib.util.find_spec("psycopg_pool") is None:
+        raise MissingExtra("postgres", needed_for="a PostgreSQL store")
 
 
 def adapted(env: Mapping[str, str]) -> dict[str, str]:
@@ -66,36 +97,28 @@ def adapted(env: Mapping[str, str]) -> dict[str, str]:
     module = env.get("PERSISTENCE_MODULE", "eventsourcing.popo")
     if module not in MODULES and module not in MODULES.values():
         raise InvalidInput("PERSISTENCE_MODULE", problem=f"{module!r}; saga_es knows {', '.join(MODULES)}")
-    if str(env.get("POSTGRES_ENABLE_DB_FUNCTIONS", "")).lower() not in (
-        "",
-        "0",
-        "n",
-        "no",
-        "f",
-        "false",
-        "off",
-    ):
-        problem = "database functions lose notifications and cross applications; leave it out"
-        raise InvalidInput("POSTGRES_ENABLE_DB_FUNCTIONS", problem=problem)
     return {**env, "PERSISTENCE_MODULE": MODULES.get(module, module), "ORIGINATOR_ID_TYPE": "text"}
 
 
 def shown(store: str | Mapping[str, str]) -> str:
     """Return an address for messages, without its password."""
     if not isinstance(store, str):
-        named = (
-            store.get("SQLITE_DBNAME")
-            or store.get("POSTGRES_DBNAME")
-            or store.get("POSTGRES_URL")
-            or "memory"
-        )
-        return (
-            shown(named)
-            if "://" in named
-            else f"{store.get('PERSISTENCE_MODULE', 'eventsourcing.popo')}:{named}"
-        )
-    parts = urlsplit(store)
-    if parts.password is None:
+        return shown_environment(store)
+    if "://" not in store:
         return store
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    scheme, _, rest = store.partition("://")
+    rest = re.sub(r"^([^:@/?]*):.*@", r"\1:***@", rest)  # to the last @: rather too much than a part of it
+    rest = re.sub(r"(password=)[^&]*", r"\1***", rest)
+    return f"{scheme}://{rest}"
+
+
+def shown_environment(env: Mapping[str, str]) -> str:
+    """Return an environment as the address it stands for."""
+    if "SQLITE_DBNAME" in env:
+        return f"sqlite:///{env['SQLITE_DBNAME']}"
+    if "POSTGRES_DBNAME" in env:
+        user, host, port = (env.get(f"POSTGRES_{name}") or "" for name in ("USER", "HOST", "PORT"))
+        place = f"{user}@{host}:{port or 5432}/{env['POSTGRES_DBNAME']}"
+        schema = env.get("POSTGRES_SCHEMA")
+        return f"postgresql://{place}" + (f" (schema {schema})" if schema else "")
+    return "memory://"
