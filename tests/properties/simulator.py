@@ -323,8 +323,9 @@ class Simulator:
             self.chance.choice(often + seldom + mood)()
 
     def settle(self) -> None:
-        """The faults stop, every lost answer comes, and the operator tends to what is parked."""
+        """The faults stop, lost answers come or never do, and the operator tends to what is parked."""
         self.calm = True
+        self.lost = {call: attempt for call, attempt in self.lost.items() if self.chance.random() < 0.5}
         for _ in range(400):
             if (
                 self.state.paused
