@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.errors import EngineClosed, SagaError, StoreUnavailable, UnknownSaga
@@ -23,6 +24,8 @@ from saga_es.runtime.timers import Timer, Timers
 from saga_es.runtime.writer import CommitObserver, Writer
 from saga_es.store.address import open_store
 from saga_es.store.port import Store
+
+T = TypeVar("T")
 
 
 class Works:
@@ -86,7 +89,7 @@ class Works:
     ) -> Works:
         """Open the store, take the engine's place on it, and resume what is unfinished."""
         reading = DaemonThreads()
-        store = await awaited(reading, lambda: claimed(address, settings.migrate))
+        store = await patiently(lambda: awaited(reading, lambda: claimed(address, settings.migrate)))
         works = cls(
             store,
             reading,
@@ -106,17 +109,18 @@ class Works:
 
     async def recover(self) -> None:
         """Fold every saga the index shows as open, and go on with it; the rest of the log stays unread."""
-        await self.writer.call(self.store.changed_by_others)  # from here on, also before the first look round
-        self._position = await self.loader.read(self.store.position)
-        parked = await self.loader.parked_in_index()
+        # From here on, also before the first look round.
+        await patiently(lambda: self.writer.call(self.store.changed_by_others))
+        self._position = await patiently(lambda: self.loader.read(self.store.position))
+        parked = await patiently(self.loader.parked_in_index)
         after: str | None = None
         while True:
-            lives, after = await self.loader.open_page(after)
+            lives, after = await patiently(partial(self.loader.open_page, after))
             self.manager.adopt(lives)
             for live in lives:
                 shown = parked.get(live.saga_id)
                 if live.state is not None and shown is not None and shown != live.state.parked:
-                    await self.loader.show_parked(live.saga_id, live.state.parked)
+                    await patiently(partial(self.loader.show_parked, live.saga_id, live.state.parked))
             if after is None:
                 break
         self._poll_later()
@@ -168,7 +172,7 @@ class Works:
     async def ensure_recorded(self, definition: SagaDefinition) -> None:
         """Record a plan before the first saga of it, once per digest."""
         if definition.digest not in self._recorded:
-            await self.loader.read(lambda: self.store.record_definition(definition))
+            await patiently(lambda: self.loader.read(lambda: self.store.record_definition(definition)))
             self._recorded.add(definition.digest)
 
     async def bindings(self, saga_id: str) -> SagaBindings | None:
@@ -232,6 +236,14 @@ _BUSY = frozenset(
         "rejected",
     }
 )
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the store, and once more where a connection was cut: what is asked may be asked twice."""
+    try:
+        return await ask()
+    except StoreUnavailable:
+        return await ask()
 
 
 def claimed(address: str | Mapping[str, str], migrate: bool | None) -> Store:  # noqa: FBT001 - a setting passed on
