@@ -18,7 +18,7 @@ DELAYS = st.integers(min_value=0, max_value=5).map(lambda seconds: timedelta(sec
 
 
 def retries() -> st.SearchStrategy[Retry]:
-    return st.builds(Retry, attempts=st.integers(min_value=1, max_value=3), delay=DELAYS)
+    return st.builds(Retry, attempts=st.sampled_from([1, 2, 3, 3]), delay=DELAYS)
 
 
 def compensations(name: str) -> st.SearchStrategy[CompensationDefinition]:
@@ -78,8 +78,8 @@ def _step(
         needs=needs,
         pivot=number == pivot,
         read_only=draw(st.integers(min_value=0, max_value=5)) == 5,
-        retry=draw(st.none() | retries()),
-        compensation=draw(st.none() | compensations(name)) if may_undo else None,
+        retry=draw(retries()) if draw(st.integers(0, 2)) else None,
+        compensation=draw(compensations(name)) if may_undo and draw(st.integers(0, 3)) else None,
         probe=draw(st.sampled_from([None, None, f"find_{name}"])),
         optional=tuple(need for need in needs if draw(st.booleans())),
     )

@@ -57,6 +57,7 @@ class Simulator:
         self.told: list[cmd.RecordOutcome] = []
         self.forced: set[str] = set()
         self.calm = False
+        self.misfortune = chance.choice([0.1, 0.3, 0.6])
         self.due: datetime | None = None
 
     # -- asking --------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ class Simulator:
             return
         for need, argument in zip(self._needs(attempt.step), attempt.arguments[1:], strict=True):
             assert argument == self.state.steps[need].result
-        acts = attempt.key not in self.undone and (self.calm or self.chance.random() < 0.7)
+        acts = attempt.key not in self.undone and (self.calm or self.chance.random() > self.misfortune / 2)
         self.acted[call] = acts
         if acts:
             self.effects.add(attempt.key)
@@ -190,25 +191,23 @@ class Simulator:
                 self._answer_action(call, attempt)
 
     def _answer_undo(self, call: Call, attempt: RunAttempt) -> None:
-        luck = self.chance.random()
-        if self.calm or luck < 0.5:
+        if self.calm or self.chance.random() > self.misfortune:
             self._undo(attempt)
             self._tell(call, attempt, cmd.Succeeded(None))
             return
-        if luck < 0.7:  # undone, but nobody hears of it
+        if self.chance.random() < 0.5:  # undone, but nobody hears of it
             self._undo(attempt)
         self.lost[call] = attempt
         self._tell(call, attempt, cmd.Failed(self.chance.choice([NO, OOPS, SLOW])))
 
     def _answer_action(self, call: Call, attempt: RunAttempt) -> None:
         step = self.definition.step(attempt.step)
-        luck = self.chance.random()
-        if self.calm or luck < 0.5:
-            if self.acted[call]:
-                self._tell(call, attempt, cmd.Succeeded(self.result(attempt.step)))
-            else:
-                self._tell(call, attempt, cmd.Failed(NO, final=True))
-        elif step is not None and step.probe is not None and luck < 0.8:
+        fortune = self.calm or self.chance.random() > self.misfortune
+        if fortune and self.acted[call]:
+            self._tell(call, attempt, cmd.Succeeded(self.result(attempt.step)))
+        elif fortune and (self.calm or self.chance.random() < 0.4):
+            self._tell(call, attempt, cmd.Failed(NO, final=True))
+        elif step is not None and step.probe is not None and self.chance.random() < 0.6:
             happened = attempt.key in self.effects
             told = cmd.Succeeded(self.result(attempt.step)) if happened else cmd.Failed(NO)
             self._tell(call, attempt, told, probed=True)

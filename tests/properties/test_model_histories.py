@@ -14,7 +14,7 @@ from tests.properties.graphs import definitions
 from tests.properties.simulator import Simulator
 
 
-@given(definitions(), st.integers(min_value=0, max_value=2**32), st.integers(min_value=0, max_value=60))
+@given(definitions(), st.integers(min_value=0, max_value=2**32), st.integers(min_value=5, max_value=80))
 @pytest.mark.promise("invariant.1", "invariant.2", "invariant.3", "invariant.4", "invariant.5", "invariant.6")
 @pytest.mark.promise("invariant.7", "invariant.8", "invariant.9", "invariant.12", "invariant.13")
 def test_every_history_keeps_the_invariants(definition: SagaDefinition, seed: int, turns: int):
