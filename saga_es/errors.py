@@ -120,7 +120,13 @@ class IllegalTransition(SagaError):
     def __init__(
         self, what: str, *, status: str, trigger: str, allowed: Iterable[str] = (), why: str | None = None
     ) -> None:
-        self.what, self.status, self.trigger, self.allowed, self.why = what, status, trigger, tuple(allowed), why
+        self.what, self.status, self.trigger, self.allowed, self.why = (
+            what,
+            status,
+            trigger,
+            tuple(allowed),
+            why,
+        )
         reason = f": {why}" if why else ""
         super().__init__(
             f"{what} is {status}, where {trigger} is not allowed{reason}. Allowed there: {_listed(self.allowed)}."

@@ -7,7 +7,7 @@ call that is made again after a crash books nothing twice.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Agency:
             db.execute("INSERT OR IGNORE INTO rooms VALUES ('Copacabana Palace', ?)", [rooms])
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         db = sqlite3.connect(self._path, timeout=10)
         try:
             with db:
@@ -65,7 +65,9 @@ class Agency:
         """Undo a booking by the key it was made with; one that never arrived is refused if it still does."""
         with self._transaction() as db:
             db.execute("BEGIN IMMEDIATE")
-            undone = db.execute("UPDATE bookings SET cancelled = 1 WHERE key = ? AND NOT cancelled", [action_key])
+            undone = db.execute(
+                "UPDATE bookings SET cancelled = 1 WHERE key = ? AND NOT cancelled", [action_key]
+            )
             if undone.rowcount and kind == "hotel":
                 db.execute("UPDATE rooms SET free = free + 1")
             db.execute("INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, '', 1)", [action_key, kind, customer])

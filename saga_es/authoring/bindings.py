@@ -63,9 +63,6 @@ class SagaBindings:
 class Authored(Protocol):
     """What both forms have in common: an instance of a Saga class, and a fluent Definition."""
 
-    @property
-    def definition(self) -> SagaDefinition: ...
-
     def __saga_bindings__(self) -> SagaBindings:
         """Return the definition with its callables."""
         ...

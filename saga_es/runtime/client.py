@@ -70,7 +70,9 @@ class SagaClient(Face):
 
     async def __aenter__(self) -> Self:
         threads = DaemonThreads()
-        store = await awaited(threads, lambda: open_store(self._store_address, migrate=self._settings.migrate))
+        store = await awaited(
+            threads, lambda: open_store(self._store_address, migrate=self._settings.migrate)
+        )
         loader = Loader(store, self._registry, threads, self._clock)
         self._entered = (store, loader, threads, Timers(self._clock))
         return self
@@ -129,7 +131,9 @@ class SagaClient(Face):
                 return outcome_with(bindings, state)
             if end is not None and self._clock.now() >= end:
                 parked = f"; parked: {state.parked}" if state.parked else ""
-                raise TimeoutError(f"saga {saga_id!r} has not ended within {timeout}: it is {state.status}{parked}")
+                raise TimeoutError(
+                    f"saga {saga_id!r} has not ended within {timeout}: it is {state.status}{parked}"
+                )
             await self._until_next_look(end)
 
     async def _until_next_look(self, end: datetime | None) -> None:

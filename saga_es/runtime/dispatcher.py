@@ -220,11 +220,8 @@ class Dispatcher:
                 self._on_room()
 
     def _free(self, flight: Flight) -> None:
-        if (
-            (flight.is_over or flight.is_silent)
-            and not flight.is_running
-            and self._flights.pop(flight.key, None)
-        ):
+        is_done = (flight.is_over or flight.is_silent) and not flight.is_running
+        if is_done and self._flights.pop(flight.key, None) is not None:
             saga_id = flight.attempt.saga_id
             self._of_saga[saga_id] -= 1
             if not self._of_saga[saga_id]:

@@ -44,6 +44,7 @@ class Effects:
         """Do what the saga's recorded state asks for and is not in hand yet.
 
         Args:
+            live: the saga; nothing is done where its code is not at hand.
             reissue: the attempts were dispatched by an earlier engine: the same key and number again, with
                 their timeout anew, since an outage is not a timeout.
         """

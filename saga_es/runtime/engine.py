@@ -23,6 +23,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
+from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import Ask, MakeCommand
 from saga_es.runtime.loading import Loader
@@ -30,7 +31,6 @@ from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.starting import definition_asked
 from saga_es.runtime.works import Works
-from saga_es.runtime.writer import CommitObserver
 from saga_es.store.port import Store
 
 T = TypeVar("T")

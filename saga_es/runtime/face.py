@@ -10,7 +10,7 @@ from typing import TypeVar, overload
 from pydantic import JsonValue, TypeAdapter
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.authoring.codec import decode, encode
+from saga_es.authoring.codec import decode, encode_given
 from saga_es.authoring.step import Signal
 from saga_es.errors import UnknownSaga, UnknownSignal, UnknownStep
 from saga_es.history import History
@@ -180,7 +180,7 @@ class Face(ABC):
 
     def _encoded(self, adapter: TypeAdapter[object], value: object, *, what: str) -> JsonValue:
         settings = self._settings
-        return encode(
+        return encode_given(
             adapter, value, what=what, max_payload=settings.max_payload, max_depth=settings.max_depth
         )
 

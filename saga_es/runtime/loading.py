@@ -83,7 +83,7 @@ class Loader:
             live = Live(saga_id)
             try:
                 if isinstance(events, Exception):
-                    raise events
+                    raise events  # noqa: TRY301 - what keeps a stream from being read is one more reason below
                 self.fold(live, events, self.plan_of(saga_id, events))
             except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
                 self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())

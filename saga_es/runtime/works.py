@@ -14,6 +14,7 @@ from saga_es.authoring.bindings import SagaBindings
 from saga_es.errors import EngineClosed, SagaError, StoreUnavailable, UnknownSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.runtime.clock import Clock
+from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.process_manager import ProcessManager
@@ -21,7 +22,7 @@ from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awaited
 from saga_es.runtime.timers import Timer, Timers
-from saga_es.runtime.writer import CommitObserver, Writer
+from saga_es.runtime.writer import Writer
 from saga_es.store.address import open_store
 from saga_es.store.port import Store
 

@@ -149,7 +149,7 @@ def sweep(make_case: Callable[[], Case], *, crashes: int = 1, patience: timedelt
         raise AssertionError(f"two runs came past different boundaries: {shown[0]} and {shown[1]}")
     paths: list[tuple[Boundary, ...]] = []
     failures: list[Failure] = []
-    ahead = [(boundary,) for boundary in found]
+    ahead: list[tuple[Boundary, ...]] = [(boundary,) for boundary in found]
     for depth in range(1, crashes + 1):
         beyond: list[tuple[Boundary, ...]] = []
         for path in ahead:

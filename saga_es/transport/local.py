@@ -144,7 +144,7 @@ class LocalTransport:
         step = bindings.steps[attempt.step]
         if attempt.op == "action":
             adapters = [bindings.input, *map(bindings.adapter, step.needs)]
-            rejects = (Rejected, *step.rejects)
+            rejects: tuple[type[Exception], ...] = (Rejected, *step.rejects)
             return self._exchange(step.action, attempt, adapters, step.result, rejects, final=True)
         if step.compensation is None:
             raise DefinitionError(
@@ -157,7 +157,7 @@ class LocalTransport:
         step = bindings.steps[attempt.step]
         if attempt.op != "action" or step.probe is None:
             return None
-        rejects = (Rejected, *step.rejects)
+        rejects: tuple[type[Exception], ...] = (Rejected, *step.rejects)
         return self._exchange(step.probe, attempt, [bindings.input], step.result, rejects, final=False)
 
     def _exchange(

@@ -189,11 +189,13 @@ def test_what_is_not_callable_is_refused_when_the_saga_is_defined(what):
     def fine(trip: Trip) -> int:
         return 1
 
+    wrong: dict[str, tuple[object, object]] = {
+        "step": ("not a function", None),
+        "undo": (fine, "not a function"),
+    }
+    action, undo = wrong[what]
     with pytest.raises(DefinitionError, match="callable"):
-        if what == "step":
-            define("p", Trip).step("not a function")  # type: ignore[arg-type]
-        else:
-            define("p", Trip).step(fine, undo="not a function")  # type: ignore[arg-type]
+        define("p", Trip).step(action, undo=undo)  # type: ignore[call-overload]
 
 
 def test_ready_made_steps_and_steps_one_by_one_make_the_same_saga():

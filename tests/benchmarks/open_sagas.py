@@ -4,7 +4,6 @@ Each has done its first step and holds there, with somebody waiting for its outc
 signal``), or inside its second step, with all those attempts in flight (``--hold step``). Then all are let go, and
 each has to succeed: by what its caller was told, by the index and by its log.
 """
-# ruff: noqa: ARG002 - steps that do next to nothing
 
 from __future__ import annotations
 
@@ -118,7 +117,7 @@ async def run(sagas: int, hold: str, settings: Settings, folder: Path) -> Found:
                 partial(engine.start, saga, Trip(customer=each, nights=7), saga_id=each) for each in ids
             )
             waiting = [asyncio.create_task(engine.outcome(saga_id)) for saga_id in ids]
-            while (held := await asyncio.to_thread(count_held, store, ids)) < sagas:  # noqa: ASYNC110 - what the log holds has no event
+            while (held := await asyncio.to_thread(count_held, store, ids)) < sagas:
                 await asyncio.sleep(0.1)
             opened, (now, _) = time.perf_counter(), resident()
             if hold == "step":

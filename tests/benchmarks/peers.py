@@ -1,5 +1,4 @@
 """What saga_es is measured against, each doing its least: raw SQL, and a hand-written `eventsourcing` aggregate."""
-# ruff: noqa: ARG002 - the fields of events, which the aggregate need not use
 
 from __future__ import annotations
 

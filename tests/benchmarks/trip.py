@@ -1,5 +1,4 @@
 """The trip with steps that do nothing: three in parallel, each with a compensation; Kevin's hotel has no rooms."""
-# ruff: noqa: ARG002 - steps that do nothing
 
 from __future__ import annotations
 

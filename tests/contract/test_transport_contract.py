@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -267,11 +268,9 @@ def test_what_is_nobodys_answer_passes_through(transport: Transport, style: str,
         raise error
 
     exchange = transport.call(ACTION, bindings(style, function))
+    make = exchange.made if exchange.blocks else partial(exchange.awaited().send, None)  # type: ignore[attr-defined]
     with pytest.raises(error):
-        if exchange.blocks:
-            exchange.made()
-        else:
-            exchange.awaited().send(None)  # type: ignore[attr-defined]
+        contextvars.copy_context().run(make)
 
 
 def test_a_result_over_the_limit_is_too_large(transport: Transport, style: str):

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode
+
+from psycopg.conninfo import conninfo_to_dict
 
 Side = Literal["request", "answer"]
 
@@ -16,7 +18,7 @@ class CuttingProxy:
     """Passes bytes on, on a thread of its own.
 
     Args:
-        dsn: of the server behind it, as a URL.
+        dsn: of the server behind it.
         cut: ends the server's connections; called once, on the proxy's thread.
         side: which messages are counted: those to the server, or those from it.
         at: the message, from 1, at which all is cut. A request is cut before it comes to the server, an answer before
@@ -27,7 +29,10 @@ class CuttingProxy:
     """
 
     def __init__(self, dsn: str, cut: Callable[[], None], *, side: Side, at: int) -> None:
-        self._upstream, self._cut, self._side, self._at = urlsplit(dsn), cut, side, at
+        self._parameters = conninfo_to_dict(dsn)
+        self._host = str(self._parameters.pop("host", "127.0.0.1"))
+        self._upstream_port = int(self._parameters.pop("port", 5432))
+        self._cut, self._side, self._at = cut, side, at
         self.messages = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -38,9 +43,9 @@ class CuttingProxy:
     @property
     def dsn(self) -> str:
         """The address to connect to instead."""
-        name, _, _ = self._upstream.netloc.rpartition("@")
-        at = f"{name}@" if name else ""
-        return urlunsplit(self._upstream._replace(netloc=f"{at}127.0.0.1:{self._port}"))
+        rest = {name: value for name, value in self._parameters.items() if name not in ("user", "dbname")}
+        user = f"{self._parameters['user']}@" if "user" in self._parameters else ""
+        return f"postgresql://{user}127.0.0.1:{self._port}/{self._parameters['dbname']}?{urlencode(rest)}"
 
     @property
     def has_cut(self) -> bool:
@@ -69,8 +74,7 @@ class CuttingProxy:
         self._close_all()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._upstream.hostname or "127.0.0.1", self._upstream.port or 5432
-        back_reader, back_writer = await asyncio.open_connection(host, port)
+        back_reader, back_writer = await self._connect()
         both = (writer, back_writer)
         self._clients |= set(both)
         pumps: list[Coroutine[None, None, None]] = [
@@ -82,6 +86,11 @@ class CuttingProxy:
         for each in both:
             self._clients.discard(each)
             each.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._upstream_port}")
+        return await asyncio.open_connection(self._host, self._upstream_port)
 
     async def _pump(self, side: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

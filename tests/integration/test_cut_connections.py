@@ -56,12 +56,12 @@ async def run_through(dsn: str, saga_id: str, ledger: Ledger) -> None:
 
 @pytest.mark.promise("case.the-store-goes-away")
 @pytest.mark.parametrize("side", ["request", "answer"])
-def test_cut_at_every_message(side: Side, postgres_dsn: str, tmp_path: Path, capsys):
-    open_store(postgres_dsn, migrate=True).close()
+def test_cut_at_every_message(side: Side, postgres_url: str, tmp_path: Path, capsys):
+    open_store(postgres_url, migrate=True).close()
     ledger = Ledger(tmp_path / "ledger.db")
     for at in count(1):
         saga_id = f"cut-{side}-{at}"
-        with CuttingProxy(postgres_dsn, lambda: cut_all(postgres_dsn), side=side, at=at) as proxy:
+        with CuttingProxy(postgres_url, lambda: cut_all(postgres_url), side=side, at=at) as proxy:
             asyncio.run(run_through(proxy.dsn, saga_id, ledger))
             if not proxy.has_cut:
                 break

@@ -248,7 +248,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Cursor]:
         # One SELECT sees one state of the database: no transaction is needed around it.
-        with self.datastore.get_connection(commit=False) as connection, translated():
+        with translated(), self.datastore.get_connection(commit=False) as connection:
             cursor = connection.cursor().sqlite_cursor
             cursor.row_factory = None
             try:

@@ -62,7 +62,7 @@ def sweep(store: str, folder: Path, *options: str) -> tuple[Counter[str], list[s
 )
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_killed_at_every_boundary(store, tmp_path, request, capsys):
-    address = store if store == "sqlite" else request.getfixturevalue("postgres_dsn")
+    address = store if store == "sqlite" else request.getfixturevalue("postgres_url")
     paths, failures = sweep(address, tmp_path)
     with capsys.disabled():
         each = ", ".join(f"{n} {name}" for name, n in paths.items())

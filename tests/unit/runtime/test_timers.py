@@ -61,7 +61,7 @@ def test_one_timer_may_cancel_another_that_is_due_at_the_same_instant():
         clock = ManualClock()
         timers = Timers(clock)
         rang: list[str] = []
-        timers.at(EPOCH + SECOND, lambda: victim.cancel())
+        timers.at(EPOCH + SECOND, lambda: victim.cancel())  # noqa: PLW0108 - it is bound below
         victim = timers.at(EPOCH + SECOND, lambda: rang.append("victim"))
         await clock.advance(SECOND)
         assert rang == []
