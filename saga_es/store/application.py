@@ -32,9 +32,9 @@ from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
 from saga_es.store.index import IndexRow, Wanted, micros, place_after
-from saga_es.store.mapper import SagaMapper
+from saga_es.store.mapper import Row, SagaMapper
 from saga_es.store.port import Append, Changes
-from saga_es.store.schema import SCHEMA_VERSION
+from saga_es.store.schema import LAST, SCHEMA_VERSION
 
 PLANS: Final = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
 PREFIX: Final = "SAGA_ES_"
@@ -53,7 +53,8 @@ class SagaRecorder(Protocol):
     def select_events(
         self, originator_id: str, *, gt: int | None = None, lte: int | None = None
     ) -> Sequence[StoredEvent]: ...
-    def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]: ...
+    def select_stream(self, stream: str, after: int, upto: int) -> Sequence[Row]: ...
+    def select_many(self, streams: Sequence[str]) -> Sequence[tuple[str, *Row]]: ...
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]: ...
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]: ...
     def select_summary(self, saga_id: str) -> SagaSummary | None: ...
@@ -217,19 +218,19 @@ class SagaApplication(Application[str]):
         if not saga_id.isprintable():
             return ()  # no saga's id, and not text that every database takes
         with self._reaching():
-            found = self._log.select_events(saga_id, gt=after, lte=upto)
-        return tuple(map(self._map.decode, found))
+            found = self._log.select_stream(saga_id, after, LAST if upto is None else upto)
+        return self._map.decode_stream(saga_id, found)
 
     def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
-        streams: dict[str, list[StoredEvent]] = {saga_id: [] for saga_id in saga_ids}
+        streams: dict[str, list[Row]] = {saga_id: [] for saga_id in saga_ids}
         with self._reaching():
-            for event in self._log.select_many(saga_ids):
-                streams[str(event.originator_id)].append(event)
-        return {saga_id: self._decoded(events) for saga_id, events in streams.items()}
+            for saga_id, version, topic, state in self._log.select_many(saga_ids):
+                streams[saga_id].append((version, topic, state))
+        return {saga_id: self._decoded(saga_id, rows) for saga_id, rows in streams.items()}
 
-    def _decoded(self, events: Sequence[StoredEvent]) -> tuple[Recorded, ...] | Exception:
+    def _decoded(self, saga_id: str, rows: Sequence[Row]) -> tuple[Recorded, ...] | Exception:
         try:
-            return tuple(map(self._map.decode, events))
+            return self._map.decode_stream(saga_id, rows)
         except StoredEventError as error:
             return error
 

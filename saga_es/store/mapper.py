@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +20,8 @@ from saga_es.model.events import EVENT_TYPES, Event, Recorded
 DEFINED: Final = "SagaDefined"
 NO_METADATA: Final[Mapping[str, JsonValue]] = {}
 E = TypeVar("E")
+Row = tuple[int, str, bytes]
+"""Version, topic and state of an event in its stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class SagaMapper(Mapper[str]):
         # Any: eventsourcing's factory passes its own arguments through.
         super().__init__(*args, **options)
         self._events = events
+        self._validators = {
+            name: shape_of(kind).validator.validate_json
+            for name, kind in events.items()
+            if kind.schema_version == 1
+        }
         self._instant: tuple[datetime | None, bytes] = (None, b"")
         self._is_plain = self.cipher is None and self.compressor is None
 
@@ -86,26 +93,44 @@ class SagaMapper(Mapper[str]):
             state = b'{"at":"%b","data":%b}' % (text, data)
         return StoredEvent(saga_id, version, name, state if self._is_plain else self._wrap(state))
 
+    def decode_stream(self, saga_id: str, rows: Iterable[Row]) -> tuple[Recorded, ...]:
+        """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none."""
+        return tuple([self._decoded(saga_id, row) for row in rows])
+
     def decode(self, stored: StoredEvent) -> Recorded:
         """Return the event of a row, validated, or raise StoredEventError."""
-        try:
-            return self._decode(stored)
-        except Exception as error:  # ciphers and compressors are others' code, and raise what they like
-            raise unreadable(stored, error) from error
+        row = stored.originator_version, stored.topic, stored.state
+        return self._decoded(str(stored.originator_id), row)
 
-    def _decode(self, stored: StoredEvent) -> Recorded:
-        kind = self._events.get(stored.topic)
+    def _decoded(self, saga_id: str, row: Row) -> Recorded:
+        version, topic, state = row
+        try:
+            text = state if self._is_plain else self._unwrap(state)
+            validate = self._validators.get(topic)
+            if validate is not None:
+                said = validate(text)
+                at = datetime.fromisoformat(said["at"])
+                if at.tzinfo is UTC and said.get("v", 1) == 1:
+                    return Recorded(version, topic, at, said["data"], said.get("metadata", NO_METADATA))
+        except ValidationError:
+            pass  # perhaps of a newer schema: said below
+        except Exception as error:  # ciphers and compressors are others' code, and raise what they like
+            raise unreadable(saga_id, version, topic, error) from error
+        try:
+            return self._decoded_with_care(row)
+        except Exception as error:  # the same
+            raise unreadable(saga_id, version, topic, error) from error
+
+    def _decoded_with_care(self, row: Row) -> Recorded:
+        version, topic, wrapped = row
+        kind = self._events.get(topic)
         if kind is None:
             raise ValueError("no event has this name")
-        text = stored.state if self._is_plain else self._unwrap(stored.state)
-        if kind.schema_version == 1:
-            try:
-                state = shape_of(kind).validator.validate_json(text)
-            except ValidationError:
-                state = None  # perhaps of a newer schema: look at that first
-            if state is not None and state.get("v", 1) == 1:
-                return self._recorded(stored, state)
-        return self._recorded(stored, self._upcast(kind, text))
+        state = self._upcast(kind, self._unwrap(wrapped))
+        at = datetime.fromisoformat(state["at"])
+        if at.tzinfo is None:
+            raise ValueError(f"at: {state['at']!r} has no time zone")
+        return Recorded(version, topic, at.astimezone(UTC), state["data"], state.get("metadata", NO_METADATA))
 
     @staticmethod
     def _upcast(kind: type[Event], text: bytes) -> State[Event]:
@@ -116,16 +141,6 @@ class SagaMapper(Mapper[str]):
         for known in range(version, kind.schema_version):
             old["data"] = getattr(kind, f"upcast_v{known}_v{known + 1}")(old["data"])
         return cast("State[Event]", {**old, "data": kind.__pydantic_validator__.validate_python(old["data"])})
-
-    @staticmethod
-    def _recorded(stored: StoredEvent, state: State[Event]) -> Recorded:
-        at = datetime.fromisoformat(state["at"])
-        if at.tzinfo is None:
-            raise ValueError(f"at: {state['at']!r} has no time zone")
-        if at.tzinfo is not UTC:
-            at = at.astimezone(UTC)
-        metadata = state.get("metadata", NO_METADATA)
-        return Recorded(stored.originator_version, stored.topic, at, state["data"], metadata)
 
     # -- plans ---------------------------------------------------------------------------------------
 
@@ -138,7 +153,8 @@ class SagaMapper(Mapper[str]):
         try:
             return SagaDefinition.from_json_value(pydantic_core.from_json(self._unwrap(stored.state)))
         except Exception as error:  # as in decode
-            raise unreadable(stored, error) from error
+            stream, version = str(stored.originator_id), stored.originator_version
+            raise unreadable(stream, version, stored.topic, error) from error
 
     # -- eventsourcing's own interface, for whoever follows the log with its tools ---------------------
 
@@ -172,10 +188,9 @@ def make_mapper(
     return SagaMapper(JSONTranscoder(), compressor=compressor, cipher=cipher, events=events)
 
 
-def unreadable(stored: StoredEvent, error: Exception) -> StoredEventError:
+def unreadable(stream: str, version: int, topic: str, error: Exception) -> StoredEventError:
     """Return what to raise for a row that can't be read."""
-    stream, version = str(stored.originator_id), stored.originator_version
-    return StoredEventError(stream, version=version, type=stored.topic, problem=_said(error))
+    return StoredEventError(stream, version=version, type=topic, problem=_said(error))
 
 
 def _beside(schema_version: int, metadata: Mapping[str, JsonValue]) -> bytes:

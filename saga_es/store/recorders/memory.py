@@ -10,7 +10,7 @@ from eventsourcing.popo import POPOApplicationRecorder, POPOFactory
 
 from saga_es.model.summary import SagaSummary
 from saga_es.store.index import IndexRow, Wanted, order
-from saga_es.store.schema import SCHEMA_VERSION
+from saga_es.store.schema import LAST, SCHEMA_VERSION
 
 
 class SagaMemoryRecorder(POPOApplicationRecorder):
@@ -74,8 +74,12 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
 
     # -- reading -------------------------------------------------------------------------------------
 
-    def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]:
-        return [event for stream in streams for event in self.select_events(stream)]
+    def select_stream(self, stream: str, after: int, upto: int) -> Sequence[tuple[int, str, bytes]]:
+        found = self.select_events(stream, gt=after, lte=upto)
+        return [(event.originator_version, event.topic, event.state) for event in found]
+
+    def select_many(self, streams: Sequence[str]) -> Sequence[tuple[str, int, str, bytes]]:
+        return [(stream, *row) for stream in streams for row in self.select_stream(stream, 0, LAST)]
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
         with self._database_lock:

@@ -177,9 +177,13 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             query, values = query + " LIMIT %s", [*values, limit]
         return [stored(row) for row in self._select(self._say.of(query), values)]
 
-    def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]:
-        """Return whole streams, one after another, each in order."""
-        return [stored(row) for row in self._select(self._say.many, [list(streams)])]
+    def select_stream(self, stream: str, after: int, upto: int) -> Sequence[Row]:
+        """Return (version, topic, state) of ``after < version <= upto``, in order."""
+        return self._select(self._say.stream, (stream, after, upto))
+
+    def select_many(self, streams: Sequence[str]) -> Sequence[Row]:
+        """Return (stream, version, topic, state) of whole streams, one after another, each in order."""
+        return self._select(self._say.many, [list(streams)])
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
         """Return the last version of each stream that has any."""

@@ -89,6 +89,10 @@ class Statements:
             "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
             " WHERE saga_id = %(saga_id)s AND parked IS DISTINCT FROM %(reason)s"
         )
+        self.stream = self.of(
+            "SELECT originator_version, topic, state FROM {events} WHERE originator_id = %s"
+            " AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"
+        )
         self.many = self.of(f"SELECT {STORED} FROM {{events}} WHERE originator_id = ANY(%s) ORDER BY 1, 2")
         self.versions = self.of(
             "SELECT originator_id, max(originator_version) FROM {events} WHERE originator_id = ANY(%s) GROUP BY 1"

@@ -18,11 +18,17 @@ from saga_es.model.summary import SagaSummary
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import first_versions
+from saga_es.store.recorders.readers import Readers, Row
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
 
 BUSY_SECONDS: Final = 30
 SHOWN: Final = ", ".join(COLUMNS)
 STORED: Final = "originator_id, originator_version, topic, state"
+STREAM: Final = """
+SELECT originator_version, topic, state FROM saga_events
+WHERE originator_id=? AND originator_version>? AND originator_version<=? ORDER BY originator_version"""
+VERSION: Final = "SELECT max(version) FROM saga_schema"
+HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'"
 INSERT: Final = f"INSERT INTO saga_events ({STORED}) VALUES (?,?,?,?)"
 PREDECESSOR: Final = "SELECT 1 FROM saga_events WHERE originator_id=? AND originator_version=?"
 UPSERT: Final = (
@@ -67,6 +73,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     def __init__(self, datastore: SQLiteDatastore, *, path: str, busy_seconds: int = BUSY_SECONDS) -> None:
         super().__init__(datastore, events_table_name="saga_events")
         self._path, self._busy_seconds = path, busy_seconds
+        self._readers = Readers(path, busy_seconds=busy_seconds)
         self._write_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._data_version: int | None = None
@@ -77,7 +84,8 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     def migrate(self) -> None:
         """Make what is missing, in one transaction."""
         with self._writing() as db:
-            found = version_in(db)
+            is_there = db.execute(HAS_VERSION).fetchone()
+            found = newest(db.execute(VERSION).fetchall()) if is_there else None
             for statement in steps_from(found, STEPS):
                 db.execute(statement)
             if found is not None and found < SCHEMA_VERSION:
@@ -85,8 +93,8 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
 
     def schema_version(self) -> int | None:
         """Return the version of the tables, or ``None`` where there are none."""
-        with self._reading() as db:
-            return version_in(db)
+        rows = self._readers.rows
+        return newest(rows(VERSION)) if rows(HAS_VERSION) else None
 
     # -- place: an operating system's lock, which dies with its process --------------------------------
 
@@ -108,10 +116,11 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             self._place = None
         with self._write_lock:
             self._drop_writer()
+        self._readers.close()
 
     def _file(self) -> str:
-        with self._reading() as db:
-            return next(str(file) for _, name, file in db.execute("PRAGMA database_list") if name == "main")
+        listed = self._readers.rows("PRAGMA database_list")
+        return next(str(file) for _, name, file in listed if name == "main")
 
     # -- writing -------------------------------------------------------------------------------------
 
@@ -193,50 +202,45 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         query += f" ORDER BY originator_version {'DESC' if desc else 'ASC'}"
         if limit is not None:
             query, values = query + " LIMIT ?", [*values, limit]
-        with self._reading() as db:
-            return [StoredEvent(*row) for row in db.execute(query, values)]
+        return [StoredEvent(*row) for row in self._readers.rows(query, values)]
 
-    def select_many(self, streams: Sequence[str]) -> Sequence[StoredEvent]:
-        """Return whole streams, one after another, each in order."""
+    def select_stream(self, stream: str, after: int, upto: int) -> Sequence[Row]:
+        """Return (version, topic, state) of ``after < version <= upto``, in order."""
+        return self._readers.rows(STREAM, (stream, after, upto))
+
+    def select_many(self, streams: Sequence[str]) -> Sequence[Row]:
+        """Return (stream, version, topic, state) of whole streams, one after another, each in order."""
         among = "originator_id IN (SELECT value FROM json_each(?))"
         query = f"SELECT {STORED} FROM saga_events WHERE {among} ORDER BY 1, 2"
-        with self._reading() as db:
-            return [StoredEvent(*row) for row in db.execute(query, [json.dumps(streams)])]
+        return self._readers.rows(query, [json.dumps(streams)])
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
         """Return the last version of each stream that has any."""
         query = "SELECT originator_id, max(originator_version) FROM saga_events"
         query += " WHERE originator_id IN (SELECT value FROM json_each(?)) GROUP BY 1"
-        with self._reading() as db:
-            return dict(db.execute(query, [json.dumps(streams)]))
+        return dict(self._readers.rows(query, [json.dumps(streams)]))
 
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]:
         conditions = wanted.conditions()
         where = " AND ".join(text for text, _ in conditions) or "1"
         values = [value for _, each in conditions for value in each]
         query = f"SELECT {SHOWN} FROM saga_index WHERE {where} ORDER BY started_at DESC, saga_id LIMIT ?"
-        with self._reading() as db:
-            return [summary_from(row) for row in db.execute(query, [*values, wanted.limit])]
+        return [summary_from(row) for row in self._readers.rows(query, [*values, wanted.limit])]
 
     def select_summary(self, saga_id: str) -> SagaSummary | None:
         query = f"SELECT {SHOWN} FROM saga_index WHERE saga_id = ?"
-        with self._reading() as db:
-            row = db.execute(query, [saga_id]).fetchone()
-        return summary_from(row) if row else None
+        found = self._readers.rows(query, [saga_id])
+        return summary_from(found[0]) if found else None
 
     def select_open(self, after: str | None, limit: int) -> Sequence[str]:
         query = "SELECT saga_id FROM saga_index WHERE is_open AND saga_id > ? ORDER BY saga_id LIMIT ?"
-        with self._reading() as db:
-            return [saga_id for (saga_id,) in db.execute(query, [after or "", limit])]
+        return [saga_id for (saga_id,) in self._readers.rows(query, [after or "", limit])]
 
     def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]:
         query = "SELECT rowid, originator_id, originator_version FROM saga_events WHERE rowid>? ORDER BY rowid LIMIT ?"
-        versions: dict[str, int] = {}
-        with self._reading() as db:
-            for rowid, stream, version in db.execute(query, [position, limit]):
-                position = rowid
-                versions[stream] = version
-        return position, versions
+        found = self._readers.rows(query, [position, limit])
+        versions: dict[str, int] = {stream: version for _, stream, version in found}
+        return found[-1][0] if found else position, versions
 
     def changed_by_others(self) -> bool:
         """Whether another connection may have committed since the last call; the first call can't know."""
@@ -244,17 +248,6 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             (now,) = self._write_connection().execute("PRAGMA data_version").fetchone()
             before, self._data_version = self._data_version, now
         return bool(before != now)
-
-    @contextmanager
-    def _reading(self) -> Generator[sqlite3.Cursor]:
-        # One SELECT sees one state of the database: no transaction is needed around it.
-        with translated(), self.datastore.get_connection(commit=False) as connection:
-            cursor = connection.cursor().sqlite_cursor
-            cursor.row_factory = None
-            try:
-                yield cursor
-            finally:
-                cursor.close()
 
 
 class SagaSQLiteFactory(SQLiteFactory):
@@ -269,11 +262,9 @@ class SagaSQLiteFactory(SQLiteFactory):
         return SagaSQLiteRecorder(self.datastore, path=path, busy_seconds=busy_seconds)
 
 
-def version_in(db: sqlite3.Cursor) -> int | None:
-    """Return the version of the tables, or ``None`` where there are none."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'").fetchone() is None:
-        return None
-    (version,) = db.execute("SELECT max(version) FROM saga_schema").fetchone()
+def newest(found: Sequence[Row]) -> int | None:
+    """Return the version that VERSION found, ``None`` where the table is empty."""
+    (version,) = found[0]
     return None if version is None else int(version)
 
 
