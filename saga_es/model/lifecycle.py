@@ -124,7 +124,10 @@ class Lifecycle:
 
 
 def machine(states: Sequence[str], declared: Declared, initial: str) -> Machine:
-    """Return the `transitions` machine of these rows; the authority that the compiled rows are read from."""
+    """Return the `transitions` machine of these rows; the authority that the compiled rows are read from.
+
+    States are plain strings: of an enum `transitions` takes the members' names, which are other words.
+    """
     seen: set[tuple[str, str]] = set()
     for trigger, sources, _ in declared:
         for source in sources:
@@ -142,6 +145,10 @@ def machine(states: Sequence[str], declared: Declared, initial: str) -> Machine:
 
 def compile_rows(name: str, made: Machine) -> Lifecycle:
     """Read the rows out of a machine; refuse callbacks and conditions, which a log can't replay."""
+    if made.before_state_change or made.after_state_change or made.prepare_event or made.finalize_event:
+        raise ValueError(f"{name}: the machine has callbacks; guards live in decide")
+    if made.on_exception or made.on_final:
+        raise ValueError(f"{name}: the machine has callbacks; what fails is decide's")
     rows: dict[tuple[str, str], str] = {}
     for trigger, event in made.events.items():
         for source, moves in event.transitions.items():
@@ -156,15 +163,15 @@ def compile_rows(name: str, made: Machine) -> Lifecycle:
 
 
 def saga_machine() -> Machine:
-    return machine([UNBORN, *SagaStatus], SAGA, UNBORN)
+    return machine([UNBORN, *(status.value for status in SagaStatus)], SAGA, UNBORN)
 
 
 def step_machine() -> Machine:
-    return machine([*StepStatus], STEP, StepStatus.WAITING)
+    return machine([status.value for status in StepStatus], STEP, StepStatus.WAITING.value)
 
 
 def signal_machine() -> Machine:
-    return machine([*SignalStatus], SIGNAL, SignalStatus.WAITING)
+    return machine([status.value for status in SignalStatus], SIGNAL, SignalStatus.WAITING.value)
 
 
 SAGA_LIFECYCLE: Final = compile_rows("saga", saga_machine())

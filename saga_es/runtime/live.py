@@ -82,6 +82,11 @@ class Live:
         self.timer, self.timer_due = timer, due
 
     @property
+    def set_aside(self) -> str | None:
+        """What the index shows in place of a reason to be parked, where nothing here can run it."""
+        return None if self.incompatible is None else f"incompatible: {self.incompatible}"
+
+    @property
     def version(self) -> int:
         return 0 if self.state is None else self.state.version
 

@@ -88,9 +88,8 @@ class Loader:
             except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
                 self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
                 continue
-            if live.incompatible is not None:
-                reason = f"incompatible: {live.incompatible}"
-                self._store.set_parked(saga_id, reason, at=self._clock.now())
+            if live.set_aside is not None:
+                self._store.set_parked(saga_id, live.set_aside, at=self._clock.now())
             else:
                 lives.append(live)
         return lives, saga_ids[-1] if len(saga_ids) == PAGE else None

@@ -230,7 +230,13 @@ class ProcessManager:
         live.busy = True
         try:
             append = make_append(
-                self._store, live.state, turn.state, turn.events, at=turn.at, started_at=live.started_at
+                self._store,
+                live.state,
+                turn.state,
+                turn.events,
+                at=turn.at,
+                started_at=live.started_at,
+                aside=live.set_aside,
             )
         except Exception as error:  # noqa: BLE001 - one saga's bad bytes stop no other
             self._written(live, turn, error)
@@ -317,6 +323,8 @@ class ProcessManager:
         elif live.state is None:
             self._not_there(live)
         else:
+            if live.set_aside is not None and live.state.is_open:
+                self._show_parked(live.saga_id, live.set_aside)
             self._effects.carry_out(live, reissue=before == 0)
             self._touch(live)
 
@@ -334,11 +342,13 @@ class ProcessManager:
 
     def _set_aside(self, live: Live, error: Exception) -> None:
         """A saga that can't be folded or written is shown as parked in the index; the others go on."""
-        reason = f"{type(error).__name__}: {error}"
-        task = self._loop.create_task(self._loader.show_parked(live.saga_id, reason))
+        self._show_parked(live.saga_id, f"{type(error).__name__}: {error}")
+        self._drop(live, error)
+
+    def _show_parked(self, saga_id: str, reason: str) -> None:
+        task = self._loop.create_task(self._loader.show_parked(saga_id, reason))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._drop(live, error)
 
     def _drop(self, live: Live, error: Exception) -> None:
         live.busy = False

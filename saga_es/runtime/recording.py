@@ -16,14 +16,16 @@ def shown(state: SagaState) -> tuple[object, ...]:
     return (state.status, state.ending, state.parked, state.is_open)
 
 
-def summarize(state: SagaState, *, started_at: datetime, changed_at: datetime) -> SagaSummary:
+def summarize(
+    state: SagaState, *, started_at: datetime, changed_at: datetime, aside: str | None
+) -> SagaSummary:
     return SagaSummary(
         saga_id=state.saga_id,
         definition=state.fold.definition,
         definition_version=state.fold.definition_version,
         status=state.status,
         ending=state.ending,
-        parked=state.parked,
+        parked=state.parked or aside,
         started_at=started_at,
         changed_at=changed_at,
     )
@@ -37,14 +39,19 @@ def make_append(
     *,
     at: datetime,
     started_at: datetime | None,
+    aside: str | None = None,
 ) -> Append:
-    """Return the append of ``events``, decided at ``at``, which led from ``before`` to ``after``."""
+    """Return the append of ``events``, decided at ``at``, which led from ``before`` to ``after``.
+
+    Args:
+        aside: why nothing here can run the saga, which the index goes on showing.
+    """
     recorded = [
         Recorded(version, type(event).__name__, at, event, {})
         for version, event in enumerate(events, start=before.version + 1)
     ]
     changed = before.version == 0 or shown(before) != shown(after)
-    summary = summarize(after, started_at=started_at or at, changed_at=at) if changed else None
+    summary = summarize(after, started_at=started_at or at, changed_at=at, aside=aside) if changed else None
     return store.prepare(
         after.saga_id,
         expected_version=before.version,

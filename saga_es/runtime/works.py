@@ -196,7 +196,9 @@ class Works:
         if state is None:
             return TimeoutError(f"saga {saga_id!r} could not be read within {timeout}")
         unfinished = [f"{name} {step.status}" for name, step in state.steps.items() if step.status in _BUSY]
-        parked = f"; parked: {state.parked}" if state.parked else ""
+        assert live is not None  # noqa: S101 - it has a state
+        reason = state.parked or live.set_aside
+        parked = f"; parked: {reason}" if reason else ""
         paused = "; paused" if state.paused else ""
         return TimeoutError(
             f"saga {saga_id!r} has not ended within {timeout}: it is {state.status}"
