@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, overload
 
 from pydantic import JsonValue
 
-from saga_es.authoring.bindings import SagaBindings, bindings_of
+from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.errors import EngineClosed, StoreUnavailable, UnknownSaga, VersionConflict
@@ -30,7 +30,6 @@ from saga_es.runtime.loading import Loader
 from saga_es.runtime.recording import make_append
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.starting import definition_asked
 from saga_es.runtime.threads import DaemonThreads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.store.address import open_store
@@ -102,7 +101,7 @@ class SagaClient(Face):
             StoreUnavailable: the store does not answer; calling again with the same id is safe.
         """
         store, loader = self._open
-        name, version = definition_asked(saga)
+        name, version = name_of(saga)
         bindings = self._registry.find(name, version)
         saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
         value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")

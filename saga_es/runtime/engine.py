@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, overload
 
 from pydantic import JsonValue
 
-from saga_es.authoring.bindings import SagaBindings, bindings_of
+from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.errors import EngineClosed
@@ -29,7 +29,6 @@ from saga_es.runtime.live import Ask, MakeCommand
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.starting import definition_asked
 from saga_es.runtime.works import Works
 from saga_es.store.port import Store
 
@@ -114,7 +113,7 @@ class SagaEngine(Face):
             StoreUnavailable: the store did not answer within ``Settings.store_timeout``.
         """
         works = self._running("start")
-        name, version = definition_asked(saga)
+        name, version = name_of(saga)
         bindings = self._registry.find(name, version)
         saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
         value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")

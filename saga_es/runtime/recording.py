@@ -43,8 +43,7 @@ def make_append(
 ) -> Append:
     """Return the append of ``events``, decided at ``at``, which led from ``before`` to ``after``.
 
-    Args:
-        aside: why nothing here can run the saga, which the index goes on showing.
+    Where nothing here can run the saga, ``aside`` says why, and the index goes on showing it.
     """
     recorded = [
         Recorded(version, type(event).__name__, at, event, {})
