@@ -1,8 +1,13 @@
-"""Maria gets the last room; Kevin's hotel has none. Run it: python -m examples.trip"""
+"""Maria gets the last room; Kevin's hotel has none. Run it: python -m examples.trip [FOLDER]
+
+With a folder the log (sagas.db) and the agency's books (agency.db) stay there to be looked at. Run there once more,
+nothing is booked twice: both sagas have ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,5 +28,10 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
-        asyncio.run(main(Path(name)))
+    if len(sys.argv) > 1:
+        kept = Path(sys.argv[1])
+        kept.mkdir(parents=True, exist_ok=True)
+        asyncio.run(main(kept))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            asyncio.run(main(Path(name)))
