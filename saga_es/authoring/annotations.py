@@ -30,13 +30,14 @@ def accepts_none(annotation: Any) -> bool:
 
 def can_fit(given: Any, wanted: Any) -> bool:
     """Say whether a value annotated ``given`` may go where ``wanted`` is; False only where it certainly can't."""
-    return any(_one_fits(one, other) for one in _alternatives(given) for other in _alternatives(wanted))
+    return any(_one_fits(one, other) for one in alternatives(given) for other in alternatives(wanted))
 
 
-def _alternatives(annotation: Any) -> list[Any]:
+def alternatives(annotation: Any) -> list[Any]:
+    """Return the classes that an annotation lets pass: the parts of a union, else itself; Any as above."""
     annotation = bare(annotation)
     if _is_union(annotation):
-        return [one for each in get_args(annotation) for one in _alternatives(each)]
+        return [one for each in get_args(annotation) for one in alternatives(each)]
     if get_origin(annotation) is Literal:
         return [type(value) for value in get_args(annotation)]
     return [annotation]

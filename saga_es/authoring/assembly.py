@@ -78,7 +78,7 @@ def unresolved(error: Unresolved, where: str) -> DefinitionError:
     return DefinitionError(
         f"an annotation can't be resolved: {error}. Define or import the type where the module, the class or the "
         "function that defines the saga can see it (not under TYPE_CHECKING)",
-        where=where,
+        where=error.where or where,
     )
 
 

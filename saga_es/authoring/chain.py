@@ -146,7 +146,11 @@ class Chain(ABC, Generic[T]):
         return self._grown(made(fn, needs, undo, probe, options))
 
     def __or__(self, part: Part[T]) -> Definition[T]:
-        """Return the definition with one more step, which ``do(…)`` made."""
+        """Return the definition with one more step, which ``do(…)`` made.
+
+        Raises:
+            DefinitionError: it is no such step, or it can't work; the message names the place.
+        """
         return self._grown(part)
 
     @abstractmethod

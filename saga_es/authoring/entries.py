@@ -214,14 +214,14 @@ def adapter_of(annotation: Any, where: str) -> TypeAdapter[Any]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     except (PydanticUndefinedAnnotation, NameError) as error:
-        raise Unresolved(str(error)) from error
+        raise Unresolved(str(error), where) from error
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         reason = str(error).partition("\n")[0]
         raise DefinitionError(
             f"{shown(annotation)} can't be read back from what is recorded: {reason}", where=where
         ) from error
     if not adapter.pydantic_complete:
-        raise Unresolved(f"{shown(annotation)} is not fully defined")
+        raise Unresolved(f"{shown(annotation)} is not fully defined", where)
     return adapter
 
 

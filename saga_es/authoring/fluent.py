@@ -70,6 +70,11 @@ class Definition(Chain[T]):
         return self._with(SignalEntry(name, payload, names, timeout, title))
 
     def _grown(self, part: Part[T]) -> Definition[T]:
+        if not isinstance(part, Part):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise DefinitionError(
+                f"grows by what do(…) makes, not by {part!r}; write … | do(…), or .step(…)",
+                where=self.header.name,
+            )
         where = f"{self.header.name}.{part.name}"
         return self._with(
             StepEntry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Generic, TypeAlias, get_args, get_origin
 
@@ -45,12 +46,19 @@ def parts_of(cls: type) -> dict[str, tuple[Any, type]]:
 
 
 def _check_one_each(cls: type) -> None:
-    """Raise DefinitionError where one class gives a step two compensations, or two probes."""
+    """Raise DefinitionError where a class gives a step two compensations or probes, or one to another saga's step."""
     seen: dict[tuple[str, str], str] = {}
     for name, value in vars(cls).items():
         if isinstance(value, Compensation | Probe):
             what = "compensation" if isinstance(value, Compensation) else "probe"
             of: Bound[Any] = value.undoes if isinstance(value, Compensation) else value.asks
+            if not any(
+                inspect.getattr_static(each, of.attribute or of.name, None) is of for each in cls.__mro__
+            ):
+                raise DefinitionError(
+                    f"is the {what} of {of.name!r}, which is no step of this saga",
+                    where=f"{cls.__name__}.{name}",
+                )
             other = seen.setdefault((what, of.attribute), name)
             if other != name:
                 raise DefinitionError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from saga_es.authoring.annotations import alternatives
 from saga_es.authoring.attempt import Attempt
 from saga_es.authoring.bindings import Call
 from saga_es.errors import DefinitionError
@@ -17,7 +18,11 @@ EMPTY = inspect.Parameter.empty
 
 
 class Unresolved(Exception):
-    """An annotation names something that is not there (yet)."""
+    """An annotation names something that is not there (yet); ``where`` says which function's."""
+
+    def __init__(self, message: str, where: str | None = None) -> None:
+        super().__init__(message)
+        self.where = where
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +164,8 @@ def _signature(function: Function, where: str) -> Signature:
             f"its parameters can't be read: {error}; wrap it in a def", where=where
         ) from error
     except NameError as error:  # Python 3.14 resolves annotations here
-        raise Unresolved(str(error)) from error
-    hints = _hints(function)
+        raise Unresolved(str(error), where) from error
+    hints = _hints(function, where)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     positional = positional[1:] if function.method else positional
     _check_kind(fn, where)
@@ -179,12 +184,12 @@ def _signature(function: Function, where: str) -> Signature:
     )
 
 
-def _hints(function: Function) -> dict[str, Any]:
+def _hints(function: Function, where: str) -> dict[str, Any]:
     names = function.scope.names() if function.scope else None
     try:
         return get_type_hints(unwrapped(function.fn), localns=names, include_extras=True)
     except Exception as error:  # whatever evaluating the user's annotation raises
-        raise Unresolved(f"{type(error).__name__}: {error}") from error
+        raise Unresolved(f"{type(error).__name__}: {error}", where) from error
 
 
 def _check_kind(fn: Callable[..., Any], where: str) -> None:
@@ -208,7 +213,7 @@ def _check_parameters(
                 where=where,
             )
     for parameter in positional:
-        if hints.get(parameter.name) is Attempt:
+        if Attempt in alternatives(hints.get(parameter.name)):
             raise DefinitionError(
                 f"takes {parameter.name!r}: Attempt by position; an attempt is passed by keyword: "
                 "def …(…, *, attempt: Attempt)",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
+from types import FrameType, MethodType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, Unpack, cast, overload
 
 from saga_es.authoring.attempt import Attempt
 from saga_es.authoring.options import OF_UNDO, Options, check_callable, check_options, needs_of
 from saga_es.authoring.shapes import Attempting, Co, Direct
 from saga_es.authoring.signatures import Function
+from saga_es.errors import DefinitionError
 from saga_es.model.events import Op
 
 if TYPE_CHECKING:
@@ -26,6 +28,27 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 F_co = TypeVar("F_co", covariant=True)  # what it is when called on an instance
 X = TypeVar("X", bound="Coroutine[Any, Any, None] | None")
+DEEPEST: Final = 10  # frames between a decorator's inside and the class's body, at most
+
+
+def check_nothing_is_lost(fn: Callable[..., Any]) -> None:
+    """Raise DefinitionError where the class's body has another part under the function's name already.
+
+    Python would put the later one in its place, and a step's compensation would be gone without a word.
+    """
+    body, _, name = str(getattr(fn, "__qualname__", "")).rpartition(".")
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as in saga.py
+    for _ in range(DEEPEST):
+        if frame is None or not body:
+            return
+        if frame.f_locals.get("__qualname__") == body:
+            if isinstance(frame.f_locals.get(name), Bound | Signal):
+                raise DefinitionError(
+                    f"two nodes, compensations or probes are named {name!r}; the first would be lost. Rename one",
+                    where=f"{body.rpartition('.')[2]}.{name}",
+                )
+            return
+        frame = frame.f_back
 
 
 @dataclass(eq=False)
@@ -35,6 +58,9 @@ class Bound(Generic[F_co]):
     function: Function
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     attribute: str = ""
+
+    def __post_init__(self) -> None:
+        check_nothing_is_lost(self.function.fn)
 
     def __set_name__(self, owner: type, name: str) -> None:
         if not self.attribute:  # an alias in the class's body does not rename it
@@ -47,7 +73,8 @@ class Bound(Generic[F_co]):
 
     def _on(self, saga: object, op: Op) -> Any:
         bound: Callable[..., Any] = MethodType(self.function.fn, saga)
-        if "attempt" not in inspect.signature(bound).parameters:
+        parameter = inspect.signature(bound).parameters.get("attempt")
+        if parameter is None or parameter.kind is not parameter.KEYWORD_ONLY:
             return bound
 
         @functools.wraps(bound)

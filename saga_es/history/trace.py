@@ -69,6 +69,7 @@ class _Story:
         self._end: list[str] = []
         self._late: dict[str, None] = {}
         self._after: Section = {}
+        self._rounds: dict[str, int] = {}
         self._parks: dict[str | None, str] = {}
         self._paused: str | None = None
 
@@ -177,8 +178,12 @@ class _Story:
     def compensated(self, event: ev.StepCompensated) -> None:
         self._undo_line(DONE, event.step, event.round)
 
+    def undoing(self, event: ev.CompensationDispatched) -> None:
+        self._rounds[event.step] = event.round
+
     def forced(self, event: ev.CompensationForced) -> None:
-        self._undo_line(NOTE, event.step, 1, printable(f"forced by {by_whom(event.by, event.reason)}"))
+        round_ = self._rounds.get(event.step, 1)
+        self._undo_line(NOTE, event.step, round_, printable(f"forced by {by_whom(event.by, event.reason)}"))
 
     def late(self, event: ev.LateOutcomeReceived) -> None:
         if not isinstance(event.outcome, ev.LateSuccess):
@@ -222,6 +227,7 @@ _TELLERS: Final = {
     ev.RejectionSupplied: _Story.rejection_supplied,
     ev.StepSkipped: _Story.skipped,
     ev.RetryRequested: _Story.retried,
+    ev.CompensationDispatched: _Story.undoing,
     ev.StepCompensated: _Story.compensated,
     ev.CompensationForced: _Story.forced,
     ev.LateOutcomeReceived: _Story.late,

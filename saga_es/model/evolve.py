@@ -47,6 +47,8 @@ def _saga_compensating(fold: Fold, event: ev.SagaCompensating) -> None:
 def _saga_failed(fold: Fold, event: ev.SagaFailed) -> None:
     fold.move_saga("SagaFailed")
     fold.cause = event.cause
+    for name in event.residue:
+        fold.left |= 1 << fold.plan.index[name]
 
 
 def _saga_parked(fold: Fold, event: ev.SagaParked) -> None:
@@ -110,12 +112,14 @@ def _succeed(fold: Fold, index: int, node: Node, event: ev.StepSucceeded | ev.Re
     node.result = event.result
     node.has_result = node.done = True
     node.error = node.deadline = None
+    fold.close_the_way_back(index)
     fold.release(index, node)
 
 
 def _step_rejected(fold: Fold, event: ev.StepRejected) -> None:
     index, node = fold.moved_step(event.step, "StepRejected")
     _note_answer(node, event.attempt, event.error)
+    node.doubtful = False  # definite for all attempts so far, else it would be unknown
     _fail(fold, index, node, event.error)
 
 
@@ -243,6 +247,8 @@ def _late_outcome(fold: Fold, event: ev.LateOutcomeReceived) -> None:
     if event.op == "action" and isinstance(event.outcome, ev.LateSuccess):
         if node.status in ("rejected", "skipped", "waiting"):
             node.stands = True
+            if fold.status == "failed" and not fold.plan.read_only >> index & 1:
+                fold.left |= 1 << index
         elif node.status != "forced":
             node.result = event.outcome.result
             node.has_result = True
@@ -298,6 +304,7 @@ def _step_skipped(fold: Fold, event: ev.StepSkipped) -> None:
     node.stands = node.stands or node.has_result or node.doubtful
     node.result, node.has_result = None, False
     node.error = node.deadline = None
+    fold.close_the_way_back(index)
     fold.release(index, node)
 
 

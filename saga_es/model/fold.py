@@ -27,6 +27,7 @@ class Fold:
         retrying: actions that wait for another attempt.
         owed, undo_ready: compensations not finished; those of them that may be dispatched.
         cleared: nodes, while compensating, that no longer hold back what they needed.
+        left: steps of which, as recorded at the end and by what came after it, an effect may stand.
         dues: (due, node) of retries and signals, ascending.
         parks: (node, reason) of what is parked; node -1 is the whole saga.
         remaining: nodes that are not released; none are left when the saga has succeeded.
@@ -35,7 +36,7 @@ class Fold:
 
     __slots__ = (
         "cancel_requested", "cause", "cleared", "definition", "definition_version", "digest", "draining",
-        "dues", "input", "nodes", "open_actions", "open_undos", "owed", "parks", "past_pivot", "paused",
+        "dues", "input", "left", "nodes", "open_actions", "open_undos", "owed", "parks", "past_pivot", "paused",
         "pivot_dispatched", "plan", "ready", "remaining", "retrying", "saga_id", "status", "to_await",
         "undo_ready", "version",
     )  # fmt: skip
@@ -53,7 +54,7 @@ class Fold:
         self.ready = plan.first_steps
         self.to_await = plan.first_signals
         self.open_actions = self.open_undos = self.retrying = 0
-        self.owed = self.undo_ready = self.cleared = 0
+        self.owed = self.undo_ready = self.cleared = self.left = 0
         self.dues: tuple[tuple[datetime, int], ...] = ()
         self.parks: tuple[tuple[int, Problem], ...] = ()
         self.remaining = len(plan.names)
@@ -73,6 +74,7 @@ class Fold:
         new.draining = self.draining
         new.dues = self.dues
         new.input = self.input
+        new.left = self.left
         new.nodes = self.nodes
         new.open_actions = self.open_actions
         new.open_undos = self.open_undos
@@ -193,12 +195,15 @@ class Fold:
             number, node = waiting.pop()
             node.released = True  # put already, and nobody else's yet
             self.remaining -= 1
-            if number == self.plan.graph.pivot:
-                self.past_pivot = True
             for dependent in self.plan.graph.dependents[number]:
                 met = self._met(dependent)
                 if not met.unmet and met.status in SATISFIED:
                     waiting.append((dependent, met))
+
+    def close_the_way_back(self, index: int) -> None:
+        """The pivot's success does, also one that is supplied before its needs are done: its effect is there."""
+        if index == self.plan.graph.pivot and not self.draining:
+            self.past_pivot = True
 
     def _met(self, dependent: int) -> Node:
         node = self.edit(dependent)
@@ -272,6 +277,7 @@ class Fold:
         """The node's undo is finished, or not owed after all: what it needed may be undone."""
         self.owed &= ~(1 << index)
         self.undo_ready &= ~(1 << index)
+        self.left &= ~(1 << index)
         waiting = [index]
         while waiting:
             number = waiting.pop()

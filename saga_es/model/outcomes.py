@@ -21,7 +21,8 @@ def record_outcome(decision: Decision, command: RecordOutcome) -> None:
     tried = (
         node.attempts if command.op == "action" else node.undo_attempts if command.round == node.round else 0
     )
-    if command.attempt < 1 or (command.attempt > tried and command.round >= node.round):
+    is_of_now = command.op == "action" or command.round >= node.round
+    if command.attempt < 1 or (command.attempt > tried and is_of_now):
         raise IllegalTransition(
             decision.fold.what(index),
             status=node.status,
@@ -38,6 +39,8 @@ def _action(decision: Decision, command: RecordOutcome, index: int, node: Node) 
     is_current = node.status == "dispatched" and command.attempt == node.attempts
     is_open = node.status in ("dispatched", "retrying")
     match command.outcome:
+        case Succeeded() if _was_told(command, node):
+            pass  # and an operator, who knew, had the step tried anew
         case Succeeded(result) if is_open:
             decision.emit(ev.StepSucceeded(step=command.step, attempt=command.attempt, result=result))
         case Failed() as failed if is_current:
@@ -74,6 +77,8 @@ def _compensation(decision: Decision, command: RecordOutcome, index: int, node: 
     is_round = command.round == node.round
     undoing = is_round and node.status == "undoing"
     match command.outcome:
+        case Succeeded() if _was_told(command, node):
+            pass
         case Succeeded() if undoing:
             done = ev.StepCompensated(step=command.step, round=command.round, attempt=command.attempt)
             decision.emit(done)
@@ -119,10 +124,13 @@ def _late(decision: Decision, command: RecordOutcome, node: Node) -> None:
     )
 
 
+def _was_told(command: RecordOutcome, node: Node) -> bool:
+    """Whether this very success is recorded as a late one."""
+    return (command.op, command.round, command.attempt) in node.late
+
+
 def _success_tells(command: RecordOutcome, node: Node) -> bool:
     """Whether a late success is news."""
-    if (command.op, command.round, command.attempt) in node.late:
-        return False
     if command.op == "compensation":
         return True
     known = node.has_result or any(op == "action" for op, _, _ in node.late)

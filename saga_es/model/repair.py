@@ -130,7 +130,8 @@ def _settling_guard(decision: Decision, index: int, trigger: str, *, going_back:
     if status == "waiting" and going_back:
         return "the saga is on its way back, where waiting steps never run"
     if trigger == "ResultSupplied":
-        if status == "rejected" and _undone_before(decision, index):
+        is_undoable = bool(fold.plan.undoable >> index & 1)
+        if status == "rejected" and is_undoable and _undone_before(decision, index):
             return "steps that it needed are being undone already, and it would have to be undone before them"
     elif fold.pivot_dispatched and not (going_back or fold.past_pivot) and graph.after_pivot >> index & 1:
         # It would send the saga back although the pivot, once dispatched, may still succeed and close the way.

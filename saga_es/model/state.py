@@ -127,8 +127,8 @@ class SagaState:
         fold = self._fold
         if fold.status != "failed":
             return ()
-        standing = set(fold.standing()) | {fold.plan.names[index] for index in bits(fold.owed)}
-        return tuple(name for name in fold.plan.names if name in standing)
+        # As recorded, not worked out again: newer code may have made a step read_only meanwhile.
+        return tuple(fold.plan.names[index] for index in bits(fold.left | fold.owed))
 
     @property
     def parked(self) -> str | None:

@@ -100,8 +100,8 @@ class Reader:
 
     def end_turn(self) -> None:
         """The event's own rules have been applied."""
-        if self.pivot is not None and not self.past_pivot:
-            self.past_pivot = self.pivot.done and all(self.nodes[name].done for name in self.pivot.before)
+        if self.pivot is not None and self.cause is None:
+            self.past_pivot = self.pivot.done
 
     def _node(self, event: ev.Event) -> Seen | None:
         name: str | None = getattr(event, "step", None) or getattr(event, "signal", None)

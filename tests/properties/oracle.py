@@ -24,13 +24,14 @@ class Oracle:
         self.done: set[int] = set()
         self.due: dict[int, datetime] = {}
         self.reopened: set[int] = set()
-        self.turned = False
+        self.turned = self.past_pivot = False
 
     def take(self, event: ev.Event, before: SagaState) -> None:
         name = getattr(event, "step", None) or getattr(event, "signal", None)
         index = self.graph.index.get(name, -1) if name else -1
         if isinstance(event, SATISFYING):
             self.done.add(index)
+            self.past_pivot |= index == self.graph.pivot and before.cause is None
         if isinstance(event, ev.SagaCompensating):
             self.turned = True
             self.due.clear()
@@ -70,7 +71,7 @@ class Oracle:
             "open_undos": having("undoing"),
             "retrying": having("retrying"),
             "dues": tuple(sorted((due, index) for index, due in self.due.items())),
-            "past_pivot": graph.pivot is not None and is_released(graph.pivot),
+            "past_pivot": self.past_pivot,
         }
         expected |= self._back(state, status)
         found: dict[str, object] = {

@@ -5,11 +5,13 @@ import pytest
 from saga_es.authoring.attempt import Attempt, enter
 
 
+@pytest.mark.promise("call.Attempt.current")
 def test_outside_a_step_there_is_none():
     with pytest.raises(LookupError, match="outside a step"):
         contextvars.Context().run(Attempt.current)
 
 
+@pytest.mark.promise("call.Attempt.current")
 def test_inside_it_is_the_one_that_was_entered():
     attempt = Attempt.stand_in("book_plane", "compensation")
 

@@ -33,6 +33,7 @@ def fly(trip: Trip) -> Flight:
     return Flight(number="1")
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_a_class_is_linted_when_it_is_made():
     with pytest.raises(DefinitionError, match="no return annotation") as refused:
 
@@ -44,6 +45,7 @@ def test_a_class_is_linted_when_it_is_made():
     assert refused.value.where == "bad.book"
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_a_class_with_a_swapped_result_is_refused():
     with pytest.raises(
         DefinitionError, match="takes Room where it is given plane, which is Flight"
@@ -65,6 +67,7 @@ def test_a_class_with_a_swapped_result_is_refused():
     assert refused.value.where == "bad.charge"
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_a_lone_step_with_another_input_is_refused():
     with pytest.raises(DefinitionError, match="takes Parcel where it is given the input, which is Trip"):
 
@@ -74,6 +77,7 @@ def test_a_lone_step_with_another_input_is_refused():
                 return 1
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_a_compensation_has_to_accept_none():
     with pytest.raises(DefinitionError, match="has to accept None for book's result") as refused:
 
@@ -111,6 +115,7 @@ class Other(Saga[Trip], name="other"):
         return 1
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_needs_are_of_the_same_saga():
     with pytest.raises(DefinitionError, match="'elsewhere' of another saga") as refused:
 
@@ -131,6 +136,7 @@ def test_needs_are_steps():
                 return 1
 
 
+@pytest.mark.promise("case.bad-definition", "error.DefinitionError")
 def test_circles_unknown_and_doubled_names_are_refused():
     with pytest.raises(DefinitionError, match="one → two → one") as circle:
 
@@ -164,6 +170,7 @@ def test_circles_unknown_and_doubled_names_are_refused():
                 return 1
 
 
+@pytest.mark.promise("case.bad-definition", "case.pivot")
 def test_nothing_after_the_pivot_is_undone():
     with pytest.raises(DefinitionError, match="comes after the pivot"):
 

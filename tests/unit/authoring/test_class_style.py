@@ -73,6 +73,7 @@ class BuyPackage(Saga[Trip], name="buy package", version=3, on_failure="cancel")
         return 0
 
 
+@pytest.mark.promise("call.Saga", "call.step", "call.compensation", "call.probe", "call.signal-node")
 def test_the_plan_is_what_the_class_says():
     plan = BuyPackage.definition
     assert (plan.name, plan.version, plan.on_failure) == ("buy package", 3, "cancel")
@@ -92,6 +93,7 @@ def test_the_plan_is_what_the_class_says():
     assert approval.timeout == timedelta(hours=24)
 
 
+@pytest.mark.promise("seed.titles")
 def test_titles_default_to_names_with_spaces():
     book_room = BuyPackage.definition.step("book_room")
     assert book_room is not None
@@ -133,6 +135,7 @@ def test_two_instances_have_functions_of_their_own():
     assert [flight.number[:3] for flight in flights] == ["TAP", "KLM"]
 
 
+@pytest.mark.promise("call.Saga")
 def test_a_step_is_called_like_a_function_in_a_unit_test():
     saga, trip = BuyPackage("TAP"), Trip(customer="Maria")
     assert saga.book_hotel(trip) == Room(key="Maria")

@@ -168,6 +168,7 @@ def test_types_without_equality_count_as_the_same_when_they_are_written_the_same
         (Offer, Offer(3, [1])),  # type: ignore[arg-type]
     ],
 )
+@pytest.mark.promise("case.payload")
 def test_what_would_come_back_different_is_refused(annotation, value):
     with pytest.raises(InvalidInput) as refused:
         encode(TypeAdapter(annotation), value, **LIMITS)
@@ -182,6 +183,7 @@ def nested(levels: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("levels", [9, 100, 250, 100_000])
+@pytest.mark.promise("case.payload", "error.PayloadTooLarge")
 def test_what_is_too_deep_is_refused(levels: int):
     with pytest.raises(PayloadTooLarge) as refused:
         encode(TypeAdapter(Any), nested(levels), **{**LIMITS, "max_payload": 10**6})
@@ -201,6 +203,7 @@ def test_a_value_that_holds_itself_is_too_deep():
         encode(TypeAdapter(Any), value, **LIMITS)
 
 
+@pytest.mark.promise("case.payload", "error.PayloadTooLarge")
 def test_size_is_counted_in_bytes_of_utf8():
     adapter = TypeAdapter(str)
     assert encode(adapter, "é" * 499, **LIMITS) == "é" * 499
@@ -219,6 +222,7 @@ def test_each_decoded_value_is_fresh():
     assert recorded == [{"number": 1}]
 
 
+@pytest.mark.promise("case.payload", "error.InvalidInput")
 def test_what_callers_pass_in_is_validated():
     adapter = TypeAdapter(Flight)
     assert encode_given(adapter, {"number": 1}, **LIMITS) == {"number": 1}

@@ -63,6 +63,7 @@ class Airline:
         return "object"
 
 
+@pytest.mark.promise("call.define", "call.Definition.step", "call.Definition.signal")
 def test_it_makes_the_same_definition_as_the_class_style():
     class BuyPackage(Saga[Trip], name="buy package", version=2):
         @step(title="book it", retry=Retry(attempts=3), rejects=(NoRooms,))
@@ -111,6 +112,7 @@ def test_it_makes_the_same_definition_as_the_class_style():
     assert bindings.steps["book_plane"].compensation is not None
 
 
+@pytest.mark.promise("call.do", "call.Definition.pipe", "seed.chaining-and-piping")
 def test_ready_made_steps_piped_chained_and_listed_are_the_same():
     chained = define("p", Trip).step(book_plane).step(book_hotel, name="room")
     piped = define("p", Trip) | do(book_plane) | do(book_hotel, name="room")
@@ -121,6 +123,7 @@ def test_ready_made_steps_piped_chained_and_listed_are_the_same():
     assert len(digests) == 1
 
 
+@pytest.mark.promise("call.define", "call.Definition.step", "call.Definition.pipe")
 def test_a_definition_is_immutable():
     one = define("p", Trip).step(book_plane)
     two, other = one.step(book_hotel), one | do(book_hotel, name="other")
@@ -143,6 +146,7 @@ def test_an_empty_definition_is_one():
         (functools.partial(functools.partial(book_hotel)), "book_hotel", False, 0),
     ],
 )
+@pytest.mark.promise("seed.chaining-and-piping")
 def test_methods_objects_and_partials_are_steps(function, name, coroutine, result):
     bindings = bindings_of(define("p", Trip).step(function))
     call = bindings.steps[name].action
@@ -151,6 +155,7 @@ def test_methods_objects_and_partials_are_steps(function, name, coroutine, resul
     assert (asyncio.run(answer) if coroutine else answer) == result
 
 
+@pytest.mark.promise("seed.keyword-arguments")
 def test_keyword_arguments_may_be_bound_beforehand():
     saga = define("p", Trip).step(functools.partial(greet, greeting="Olá"))
     call = bindings_of(saga).steps["greet"].action

@@ -144,6 +144,7 @@ def step_with(function: Any, **options: Any) -> Any:
         (fly, {"undo": undo_room, "undo_retry": 3}, "fly", "undo_retry= has to be a Retry"),
     ],
 )  # fmt: skip
+@pytest.mark.promise("case.bad-definition")
 def test_a_step_that_can_not_work_is_refused_when_it_is_added(function, options, where, told):
     with pytest.raises(DefinitionError) as refused:
         step_with(function, **options)
@@ -151,6 +152,7 @@ def test_a_step_that_can_not_work_is_refused_when_it_is_added(function, options,
     assert told in str(refused.value)
 
 
+@pytest.mark.promise("case.bad-definition")
 def test_a_bad_name_is_refused_with_the_definition():
     with pytest.raises(DefinitionError, match="'two words' is not allowed"):
         bindings_of(define("p", Trip).step(fly, name="two words"))
@@ -160,11 +162,13 @@ def test_a_bad_name_is_refused_with_the_definition():
     ("header", "told"),
     [({"version": 0}, "version"), ({"on_failure": "stop"}, "on_failure"), ({"name": ""}, "name")],
 )
+@pytest.mark.promise("case.bad-definition")
 def test_a_bad_header_is_refused_with_the_definition(header: dict[str, Any], told: str):
     with pytest.raises(DefinitionError, match=told):
         bindings_of(define(**{"name": "p", "input": Trip, **header}))
 
 
+@pytest.mark.promise("case.bad-definition")
 def test_signals_are_looked_at_too():
     with pytest.raises(DefinitionError) as refused:
         define("p", Trip).signal("approval", Room, timeout=timedelta(seconds=-1))

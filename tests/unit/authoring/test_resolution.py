@@ -27,6 +27,7 @@ class Trip(BaseModel):
     customer: str
 
 
+@pytest.mark.promise("case.bad-definition")
 def test_types_of_the_defining_function_are_found():
     class Local(BaseModel):
         x: int
@@ -117,6 +118,7 @@ def test_a_type_whose_own_fields_come_later_is_waited_for():
     assert bindings_of(Story()).adapter("one").validate_python({"later": {"x": 1}}).later == Later(x=1)
 
 
+@pytest.mark.promise("case.bad-definition")
 def test_what_is_never_found_is_an_error_that_names_the_place():
     class Story(Saga[Trip], name="story"):
         @step
@@ -126,10 +128,10 @@ def test_what_is_never_found_is_an_error_that_names_the_place():
     def plain(trip: Trip) -> Decimal:
         raise LookupError
 
-    for each in (Story(), define("story", Trip).step(plain)):
+    for name, each in (("one", Story()), ("plain", define("story", Trip).step(plain))):
         with pytest.raises(DefinitionError, match="'Decimal' is not defined") as refused:
             bindings_of(each)
-        assert refused.value.where == "story"
+        assert refused.value.where == f"story.{name}"
 
 
 def test_an_inherited_step_finds_what_its_own_class_saw():

@@ -207,6 +207,7 @@ def test_events_that_are_no_history_are_illegal(theatre):
     assert caught.value.trigger == "StepSucceeded"
 
 
+@pytest.mark.promise("call.History.of")
 def test_a_history_is_read_with_the_definition_it_was_started_with(theatre):
     play = theatre.kevin()
     with pytest.raises(InvalidInput) as caught:

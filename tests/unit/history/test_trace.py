@@ -286,6 +286,20 @@ def test_a_late_success_after_the_end_opens_another_round(theatre):
     assert play.trace == lines(ended, "", "❗ a (succeeded late)", "", "✔ undo a (round 2)")
 
 
+def test_a_round_after_the_end_that_is_forced(theatre):
+    play = theatre.play(theatre.step("a")).start().error("a", "timed out").undone("a")
+    ended = play.trace
+    play.ok("a", 3).undo_error("a", "down", round_=2).repair(ForceCompensated, "a")
+    assert play.trace == lines(
+        ended,
+        "",
+        "❗ a (succeeded late)",
+        "",
+        "❌ undo a (round 2) (down)",
+        "❗ undo a (round 2) (forced by ann: saw it)",
+    )
+
+
 def test_a_late_success_of_a_compensation_that_is_stuck(theatre):
     play = theatre.play(theatre.step("a"), theatre.step("b")).start().ok("a").rejected("b", "no")
     play.undo_error("a", "down").undone("a")

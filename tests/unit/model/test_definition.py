@@ -173,7 +173,8 @@ def test_nodes_are_found_by_name_and_kind():
 # -- retry -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("field.Retry")
+@pytest.mark.promise("field.Retry.attempts", "field.Retry.delay", "field.Retry.factor")
+@pytest.mark.promise("field.Retry.max_delay", "field.Retry.jitter")
 def test_the_defaults_of_a_retry():
     retry = Retry()
     assert (retry.attempts, retry.delay, retry.factor) == (1, timedelta(milliseconds=100), 2.0)

@@ -65,6 +65,7 @@ def test_a_falsy_result_is_a_result(result):
     assert saga.state.steps["a"].result == result
 
 
+@pytest.mark.promise("seed.orchestrated")
 def test_a_step_starts_when_all_it_needs_is_done():
     diamond = plan(act("d", "b c"), act("b", "a"), act("c", "a"), act("a"))
     saga = given(diamond).when(start()).then(started(diamond), dispatched("a"))
@@ -117,7 +118,7 @@ def test_the_dispatcher_is_told_whether_a_rejection_would_be_definite():
 # -- no answer ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("case.other-exception", "event.StepOutcomeUnknown")
+@pytest.mark.promise("case.any-other-exception", "event.StepOutcomeUnknown")
 def test_a_step_has_one_attempt_by_default_and_is_undone_with_nothing():
     saga = after(ONE, start()).when(bad("a")).then(unknown("a"), turning(OOPS, "a"), undoing("a"))
     (undo,) = saga.effects
@@ -125,7 +126,7 @@ def test_a_step_has_one_attempt_by_default_and_is_undone_with_nothing():
     saga.when(undone("a")).then(compensated("a"), failed("compensated", OOPS, "a"))
 
 
-@pytest.mark.promise("case.other-exception", "event.StepRetryScheduled")
+@pytest.mark.promise("case.any-other-exception", "event.StepRetryScheduled")
 def test_a_failure_is_retried_by_policy_until_the_budget_is_spent():
     policy = Retry(attempts=3, delay=timedelta(seconds=1), factor=2)
     saga = given(plan(act("a", retry=policy))).when(start())
@@ -170,7 +171,7 @@ def test_the_engine_s_defaults_fill_what_the_plan_leaves_open():
     given(ONE).when(command).then(started(ONE), dispatched("a", wait=None))
 
 
-@pytest.mark.promise("case.payload-too-large")
+@pytest.mark.promise("case.payload")
 def test_a_result_that_is_too_large_is_not_retried():
     after(STUBBORN, start()).when(bad("a", BIG)).then(unknown("a", BIG), turning(BIG, "a"), undoing("a"))
 
@@ -217,7 +218,7 @@ def test_a_probe_that_does_not_know_leaves_it_unknown():
 # -- draining ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("case.step-fails", "invariant.7")
+@pytest.mark.promise("case.a-step-fails", "invariant.7")
 def test_after_a_failure_nothing_new_starts_and_what_flies_comes_home():
     graph = plan(act("a"), act("b"), act("c", "a"), wait("w", "a"), act("r", retry=TWICE))
     saga = after(graph, start()).when(no("b")).then(rejected("b"))
@@ -229,7 +230,7 @@ def test_after_a_failure_nothing_new_starts_and_what_flies_comes_home():
     }  # fmt: skip
 
 
-@pytest.mark.promise("case.step-fails")
+@pytest.mark.promise("case.a-step-fails")
 def test_what_waits_for_a_retry_is_abandoned_and_signals_stop_waiting():
     graph = plan(act("a"), act("r", retry=TWICE), wait("w", timeout=60))
     saga = after(graph, start(), bad("r")).when(no("a"))
@@ -239,7 +240,7 @@ def test_what_waits_for_a_retry_is_abandoned_and_signals_stop_waiting():
     assert [type(effect).__name__ for effect in saga.effects] == ["RunAttempt"]
 
 
-@pytest.mark.promise("case.step-fails")
+@pytest.mark.promise("case.a-step-fails")
 def test_every_failure_is_recorded_and_the_first_is_the_cause():
     saga = after(TRIO, start()).when(bad("c")).then(unknown("c"))
     saga = saga.when(no("a")).then(rejected("a"))
@@ -250,12 +251,12 @@ def test_every_failure_is_recorded_and_the_first_is_the_cause():
     )
 
 
-@pytest.mark.promise("case.step-fails", "event.SagaCompensating", "event.SagaFailed")
+@pytest.mark.promise("case.a-step-fails", "event.SagaCompensating", "event.SagaFailed")
 def test_a_saga_that_owes_nothing_turns_round_all_the_same():
     after(ONE, start()).when(no("a")).then(rejected("a"), turning(NO, "a"), failed("compensated", NO, "a"))
 
 
-@pytest.mark.promise("case.step-fails")
+@pytest.mark.promise("case.a-step-fails")
 def test_on_failure_cancel_stops_coroutines_which_are_then_undone():
     hasty = plan(act("a"), act("b", retry=TWICE), on_failure="cancel")
     saga = after(hasty, start()).when(no("a")).then(rejected("a"))

@@ -107,7 +107,7 @@ def test_what_is_ready_when_the_saga_drains_asks_for_nothing():
     assert [type(effect) for effect in draining.effects] == [RunAttempt]
 
 
-@pytest.mark.promise("case.step-fails")
+@pytest.mark.promise("case.a-step-fails")
 def test_with_cancel_on_failure_what_flies_is_to_be_stopped():
     graph = plan(act("a"), act("b", retry=TWICE), on_failure="cancel")
     assert CancelAttempt(SAGA_ID, "b", 2) in after(graph, start(), bad("b"), wake(t=1), no("a")).effects

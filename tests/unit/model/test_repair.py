@@ -2,7 +2,7 @@
 
 import pytest
 
-from saga_es.errors import IllegalTransition, SagaAlreadyEnded, UnknownStep
+from saga_es.errors import IllegalTransition, PastPivot, SagaAlreadyEnded, UnknownStep
 from saga_es.model.decide import decide_with_state
 from saga_es.model.definition import Retry
 from saga_es.testing.given import given
@@ -52,7 +52,7 @@ from tests.unit.model.plans import (
     wake,
 )
 
-pytestmark = pytest.mark.promise("case.repair")
+pytestmark = pytest.mark.promise("case.retry-supply-skip")
 
 PAIR = plan(act("a", retry=TWICE), act("b"))
 CHAIN = plan(act("a"), act("b", "a"), act("c", "b"))
@@ -336,12 +336,21 @@ def test_what_follows_the_pivot_is_not_rejected_while_the_pivot_is_at_work():
 
 
 @pytest.mark.promise("case.pivot")
-def test_a_supplied_pivot_closes_the_way_back_once_it_is_reached():
+def test_a_supplied_pivot_closes_the_way_back_at_once():
     saga = after(PIVOT, start(), supply("p"))
+    saga.when(cancel()).then_raises(PastPivot, pivot="p")
     saga.when(ok("a")).then(succeeded("a"), dispatched("x")).when(no("x")).then(
         rejected("x"), parked("x", NO)
     )
-    saga.when(no("a")).then(rejected("a"), turning(NO, "a"), failed("residue", NO, "a", "p"))
+    stuck = saga.when(no("a")).then(rejected("a"), parked("a", NO))
+    stuck.when(retry("a")).then(ev.RetryRequested(step="a", **BY), unparked("a"), dispatched("a", 2))
+
+
+@pytest.mark.promise("case.pivot")
+def test_a_skipped_pivot_closes_the_way_back_at_once():
+    forgiving = plan(act("a"), act("p", "a", pivot=True, undo=False))
+    saga = after(forgiving, start(), skip("p"))
+    saga.when(cancel()).then_raises(PastPivot, pivot="p")
 
 
 @pytest.mark.promise("case.pivot")
