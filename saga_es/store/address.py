@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from eventsourcing.domain import EventSourcingError
+from eventsourcing.utils import TopicError
 
 from saga_es.errors import InvalidInput, MissingExtra, SagaError
 from saga_es.store.application import SagaApplication
@@ -17,6 +17,9 @@ MODULES = {
     "eventsourcing.sqlite": "saga_es.store.recorders.sqlite:SagaSQLiteFactory",
     "eventsourcing.postgres": "saga_es.store.recorders.postgres:SagaPostgresFactory",
 }
+UNREADABLE = (OSError, ImportError, TopicError, EventSourcingError, ValueError)
+"""What `eventsourcing` raises of an environment that it can't make a store of; nothing is opened by then."""
+
 FORMS = "memory://, sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database"
 
 
@@ -40,7 +43,7 @@ def open_store(store: str | Mapping[str, str], *, migrate: bool | None = None) -
         needs_psycopg()
     try:
         made = SagaApplication(env, url=shown(store))
-    except (OSError, ImportError, EventSourcingError, ValueError) as error:  # it is not opened yet, only read
+    except UNREADABLE as error:
         if isinstance(error, SagaError):
             raise
         raise InvalidInput("the store's environment", problem=str(error)) from error
@@ -56,14 +59,14 @@ def open_store(store: str | Mapping[str, str], *, migrate: bool | None = None) -
 
 def environment(url: str) -> dict[str, str]:
     """Return the `eventsourcing` environment of a URL."""
-    parts = urlsplit(url)
-    match parts.scheme:
-        case "memory" if not parts.path:
+    scheme, mark, path = url.partition("://")
+    match scheme + mark:
+        case "memory://" if not path:
             return adapted({"PERSISTENCE_MODULE": "eventsourcing.popo"})
-        case "sqlite" if not parts.netloc and len(parts.path) > 1:
-            path = url[len("sqlite:///") :]  # to the letter: ?, # and % are letters of a file's name here
-            return adapted({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path})
-        case "postgresql" | "postgres":
+        case "sqlite://" if path[:1] == "/" and path.strip("/"):
+            # To the letter: ?, # and % are letters of a file's name here.
+            return adapted({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path[1:]})
+        case "postgresql://" | "postgres://":
             return adapted({"PERSISTENCE_MODULE": "eventsourcing.postgres", **postgres_parameters(url)})
         case _:
             raise InvalidInput("the store's address", problem=f"{shown(url)!r}; it has to be {FORMS}")
@@ -78,7 +81,11 @@ def postgres_parameters(url: str) -> dict[str, str]:
     try:
         parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.Error:  # whose words may have the password in them
-        raise InvalidInput("the store's address", problem=f"{shown(url)!r} can't be read as a URL") from None
+        parts = {"port": "?"}
+    # A password with / or @ in it ends up in these, and then in what libpq says of them.
+    if "@" in parts.get("host", "") or not re.fullmatch(r"[\d,]*", parts.get("port", "")):
+        problem = f"{shown(url)!r} can't be read as a URL; in a password, write / as %2F and @ as %40"
+        raise InvalidInput("the store's address", problem=problem)
     named = {
         f"POSTGRES_{name.upper()}": parts.pop(name, "")
         for name in ("dbname", "host", "port", "user", "password")
@@ -105,7 +112,8 @@ def shown(store: str | Mapping[str, str]) -> str:
     if not isinstance(store, str):
         return shown_environment(store)
     if "://" not in store:
-        return store
+        hidden = re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", store, flags=re.IGNORECASE)
+        return re.sub(r":.*@", ":***@", hidden)
     scheme, _, rest = store.partition("://")
     rest = re.sub(r"^([^:@/?]*):.*@", r"\1:***@", rest)  # to the last @: rather too much than a part of it
     rest = re.sub(r"(password=)[^&]*", r"\1***", rest)
@@ -114,9 +122,11 @@ def shown(store: str | Mapping[str, str]) -> str:
 
 def shown_environment(env: Mapping[str, str]) -> str:
     """Return an environment as the address it stands for."""
-    if "SQLITE_DBNAME" in env:
+    module = env.get("PERSISTENCE_MODULE", "")
+    kind = MODULES.get(module, module)
+    if kind == MODULES["eventsourcing.sqlite"] and "SQLITE_DBNAME" in env:
         return f"sqlite:///{env['SQLITE_DBNAME']}"
-    if "POSTGRES_DBNAME" in env:
+    if kind == MODULES["eventsourcing.postgres"] and "POSTGRES_DBNAME" in env:
         user, host, port = (env.get(f"POSTGRES_{name}") or "" for name in ("USER", "HOST", "PORT"))
         place = f"{user}@{host}:{port or 5432}/{env['POSTGRES_DBNAME']}"
         schema = env.get("POSTGRES_SCHEMA")

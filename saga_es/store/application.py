@@ -47,6 +47,7 @@ class SagaRecorder(Protocol):
     def schema_version(self) -> int | None: ...
     def claim(self) -> bool: ...
     def holder(self) -> str | None: ...
+    def place_held(self) -> int: ...
     def release(self) -> None: ...
     def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
@@ -113,9 +114,10 @@ class SagaApplication(Application[str]):
     # -- schema and place ----------------------------------------------------------------------------
 
     def migrate(self) -> None:
-        """Make or upgrade the tables; safe from any number of processes at once."""
+        """Make or upgrade the tables, unless they are right; safe from any number of processes at once."""
         with self._reaching():
-            self._log.migrate()
+            if self._log.schema_version() != SCHEMA_VERSION:
+                self._log.migrate()
 
     def check_schema(self) -> None:
         """Raise StoreSchemaError unless the tables are of the version this library knows."""
@@ -128,6 +130,9 @@ class SagaApplication(Application[str]):
         with self._reaching():
             if not self._log.claim():
                 raise StoreInUse(self._url, holder=self._log.holder())
+
+    def place_held(self) -> int:
+        return self._log.place_held()
 
     def close(self) -> None:
         if hasattr(self, "recorder"):
@@ -219,7 +224,7 @@ class SagaApplication(Application[str]):
             return ()  # no saga's id, and not text that every database takes
         with self._reaching():
             found = self._log.select_stream(saga_id, after, LAST if upto is None else upto)
-        return self._map.decode_stream(saga_id, found)
+        return self._map.decode_stream(saga_id, found, after=after)
 
     def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
         streams: dict[str, list[Row]] = {saga_id: [] for saga_id in saga_ids}

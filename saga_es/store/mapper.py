@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -93,9 +93,22 @@ class SagaMapper(Mapper[str]):
             state = b'{"at":"%b","data":%b}' % (text, data)
         return StoredEvent(saga_id, version, name, state if self._is_plain else self._wrap(state))
 
-    def decode_stream(self, saga_id: str, rows: Iterable[Row]) -> tuple[Recorded, ...]:
-        """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none."""
-        return tuple([self._decoded(saga_id, row) for row in rows])
+    def decode_stream(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> tuple[Recorded, ...]:
+        """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none.
+
+        Nor may one be missing: the rows are those that follow version ``after``.
+        """
+        events = tuple([self._decoded(saga_id, row) for row in rows])
+        if events and events[-1].version != after + len(events):
+            self._find_the_gap(saga_id, events, after)
+        return events
+
+    @staticmethod
+    def _find_the_gap(saga_id: str, events: Iterable[Recorded], after: int) -> None:
+        for expected, event in enumerate(events, start=after + 1):
+            if event.version != expected:
+                problem = f"version {expected} is missing before it"
+                raise StoredEventError(saga_id, version=event.version, type=event.type, problem=problem)
 
     def decode(self, stored: StoredEvent) -> Recorded:
         """Return the event of a row, validated, or raise StoredEventError."""

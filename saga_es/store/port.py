@@ -105,7 +105,7 @@ class Store(Protocol):
         ...
 
     def set_parked(self, saga_id: str, reason: str | None, *, at: datetime) -> None:
-        """Show a saga as parked (or not) in the index without an event: incompatible, or set aside."""
+        """Show an open saga as parked, or any as not, in the index without an event: incompatible, or set aside."""
         ...
 
     def position(self) -> int:
@@ -122,6 +122,13 @@ class Store(Protocol):
 
     def claim(self) -> None:
         """Take the engine's place on this store until ``close``, or raise StoreInUse."""
+        ...
+
+    def place_held(self) -> int:
+        """Say the how many-th time the place was taken that is held now; 0 where it is lost.
+
+        As far as is known since the last ``changed_by_others``, which takes a lost place again when it is free.
+        """
         ...
 
     def close(self) -> None: ...

@@ -309,7 +309,7 @@ def test_recorded_arguments_that_no_longer_fit_are_an_error_and_no_call_is_made(
     assert called == []
 
 
-@pytest.mark.promise("case.the-step-has-a-probe")
+@pytest.mark.promise("case.probe")
 def test_a_probe_takes_the_input_and_the_attempt_and_answers_for_the_action(transport: Transport, style: str):
     got: list[object] = []
 

@@ -54,7 +54,7 @@ async def run_through(dsn: str, saga_id: str, ledger: Ledger) -> None:
     assert not ledger.complaints(saga_id, stands=())
 
 
-@pytest.mark.promise("case.the-store-goes-away")
+@pytest.mark.promise("case.store-goes-away")
 @pytest.mark.parametrize("side", ["request", "answer"])
 def test_cut_at_every_message(side: Side, postgres_url: str, tmp_path: Path, capsys):
     open_store(postgres_url, migrate=True).close()

@@ -9,20 +9,28 @@ from contextlib import contextmanager, suppress
 from typing import Final, Self
 
 import psycopg
-from eventsourcing.persistence import DataError, IntegrityError, OperationalError
+from eventsourcing.persistence import DataError, IntegrityError, OperationalError, ProgrammingError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 MAX_CONNECTIONS: Final = 15
 CONNECT_SECONDS: Final = 5
+SILENCE: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""After how long a network that says nothing more is taken for cut."""
 
 # Nothing is acknowledged before it is flushed, whatever the role's or the database's default is. Every statement
 # here has its index: a plan made while the tables were small must not scan them when they have grown.
 SESSION: Final = """
 SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
                   WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
-       set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
+       set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
+       set_config('statement_timeout', '30s', false)"""
 
 
 class ConnectionLost(OperationalError):
@@ -53,7 +61,12 @@ class SagaPostgresDatastore(PostgresDatastore):
         wait: float = 30.0,
     ) -> None:
         super().__init__("", "", "", "", "", schema=schema, originator_id_type="text")
-        self._parameters = {"connect_timeout": CONNECT_SECONDS, "application_name": "saga_es", **parameters}
+        self._parameters = {
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "saga_es",
+            **SILENCE,
+            **parameters,
+        }
         self._get_password, self._wait = get_password, wait
         self._free = threading.BoundedSemaphore(max_connections)
         self._idle: deque[psycopg.Connection[DictRow]] = deque()
@@ -135,5 +148,6 @@ def translated(connection: psycopg.Connection[DictRow] | None = None) -> Generat
     except psycopg.DataError as error:
         raise DataError(str(error)) from error
     except psycopg.Error as error:
+        kind = ProgrammingError if isinstance(error, psycopg.ProgrammingError) else OperationalError
         lost = connection is not None and connection.closed
-        raise (ConnectionLost if lost else OperationalError)(str(error).strip()) from error
+        raise (ConnectionLost if lost else kind)(str(error).strip()) from error

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
-from eventsourcing.popo import POPOApplicationRecorder, POPOFactory
+from eventsourcing.popo import POPOApplicationRecorder, POPOFactory, POPOSubscription
 
 from saga_es.model.summary import SagaSummary
 from saga_es.store.index import IndexRow, Wanted, order
@@ -40,6 +40,9 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def holder(self) -> str | None:
         return "in this process"
 
+    def place_held(self) -> int:
+        return int(self._claimed)
+
     def release(self) -> None:
         self._claimed = False
 
@@ -69,7 +72,7 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
         with self._database_lock:
             row = self._rows.get(saga_id)
-            if row is not None and row.summary.parked != reason:
+            if row is not None and row.summary.parked != reason and (row.is_open or reason is None):
                 self._rows[saga_id] = row.with_parked(reason, at)
 
     # -- reading -------------------------------------------------------------------------------------
@@ -109,6 +112,23 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
         """Whether the log has grown since the last call; here nobody can tell by whom."""
         seen, self._seen = self._seen, len(self._stored_events)
         return seen != self._seen
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> SagaMemorySubscription:
+        return SagaMemorySubscription(self, gt, topics)
+
+    def _notify_listeners(self) -> None:
+        for listener in tuple(self._listeners):  # others come and go meanwhile
+            listener.set()
+
+
+class SagaMemorySubscription(POPOSubscription):
+    """Looks once more when it has begun to listen: the stock one may miss an append between its first look and that."""
+
+    def __init__(
+        self, recorder: POPOApplicationRecorder, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> None:
+        super().__init__(recorder, gt=gt, topics=topics)
+        self._has_been_notified.set()
 
 
 class SagaMemoryFactory(POPOFactory):

@@ -21,6 +21,7 @@ from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresData
 from saga_es.store.recorders.memory import first_versions
 from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, TYPES, Statements
 from saga_es.store.recorders.session_place import SessionPlace
+from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
 from saga_es.store.schema import EVENTS, SCHEMA_VERSION, steps_from
 
 Row = tuple[object, ...]
@@ -54,6 +55,9 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         """Make what is missing, in one transaction, one process at a time."""
         key = self._say.lock_key("migrate")
         with self.datastore.get_connection() as connection, connection.transaction():
+            connection.execute(
+                "SET LOCAL statement_timeout = 0"
+            )  # others may migrate before us, and indexes take time
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
             if self._is_missing(connection, "to_regnamespace(quote_ident(%s))", self._say.schema):
                 connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(self._say.schema)))
@@ -93,6 +97,9 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
     def holder(self) -> str | None:
         """Return who holds the place."""
         return SessionPlace(self.datastore, self._say.lock_key("engine")).holder()
+
+    def place_held(self) -> int:
+        return 0 if self._place is None else self._place.held
 
     def release(self) -> None:
         if self._place is not None:
@@ -221,6 +228,9 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             now = self.max_notification_id() if self._place is None else self._place.ask(self._say.end)
             before, self._end = self._end, cast("int | None", now) or 0
             return before != self._end
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> SagaPostgresSubscription:
+        return SagaPostgresSubscription(self, self.datastore.connect, gt, topics)
 
     def _select(self, query: Composed, values: Sequence[object]) -> list[Row]:
         try:

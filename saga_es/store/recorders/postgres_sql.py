@@ -88,6 +88,7 @@ class Statements:
         self.update_parked = self.of(
             "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
             " WHERE saga_id = %(saga_id)s AND parked IS DISTINCT FROM %(reason)s"
+            " AND (is_open OR %(reason)s::text IS NULL)"
         )
         self.stream = self.of(
             "SELECT originator_version, topic, state FROM {events} WHERE originator_id = %s"

@@ -6,11 +6,21 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from eventsourcing.persistence import OperationalError
 
 Row = tuple[Any, ...]  # Any: what SQLite gives; whoever asked knows
+
+
+MOST_IDLE: Final = 8
+
+
+def connected(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """Return a connection that any thread may use, one at a time, and that begins no transaction by itself."""
+    return sqlite3.connect(
+        path, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+    )
 
 
 class Readers:
@@ -44,7 +54,10 @@ class Readers:
             if isinstance(error, sqlite3.Error):
                 raise OperationalError(str(error)) from error
             raise
-        self._idle.append(connection)
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
         if self._is_closed:
             self.close()
         return found
@@ -53,13 +66,7 @@ class Readers:
         if self._is_closed:
             raise OperationalError("it is closed")
         try:
-            return sqlite3.connect(
-                self._path,
-                uri=True,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            return connected(self._path, self._busy_seconds)
         except sqlite3.Error as error:
             raise OperationalError(str(error)) from error
 

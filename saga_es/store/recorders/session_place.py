@@ -28,12 +28,15 @@ class SessionPlace:
 
     Args:
         key: of the advisory lock, 64 bits signed.
+
+    Attributes:
+        held: the how many-th time it was taken, 0 where it is lost; as far as is known since something was asked.
     """
 
     def __init__(self, datastore: SagaPostgresDatastore, key: int) -> None:
         self._datastore, self._key = datastore, key
         self._session: psycopg.Connection[DictRow] | None = None
-        self._is_held = False
+        self.held = self._taken = 0
 
     def take(self) -> bool:
         """Take the place; False if it is still taken after a moment's grace."""
@@ -47,22 +50,28 @@ class SessionPlace:
             if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                 return False
             raise
-        self._session, self._is_held = session, True
+        self._session = session
+        self._note_taken()
         return True
+
+    def _note_taken(self) -> None:
+        self._taken += 1
+        self.held = self._taken
 
     def ask(self, query: Composed) -> object:
         """Return what a query says, asked on the session that holds the place, and so see that it lives.
 
         A session that was cut is made anew, at the latest at the next question; its lock is taken again as soon as
-        nobody else has it. Until then two engines may run: the versions of streams keep the log right.
+        nobody else has it. Until then another engine may have it, and this one has to stand back.
         """
         try:
             if self._session is None:
                 self._session = self._connect()
             with translated(), self._session.cursor(row_factory=tuple_row) as cursor:
-                if not self._is_held:
+                if not self.held:
                     got = cursor.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone()
-                    self._is_held = got == (True,)
+                    if got == (True,):
+                        self._note_taken()
                 row = cursor.execute(query, prepare=True).fetchone()
         except OperationalError:
             self._drop()
@@ -88,4 +97,4 @@ class SessionPlace:
     def _drop(self) -> None:
         if self._session is not None:
             self._session.close()
-        self._session, self._is_held = None, False
+        self._session, self.held = None, 0

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
-from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
+from eventsourcing.persistence import IntegrityError, Notification, OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQLiteFactory
 
 from saga_es.errors import InvalidInput
@@ -18,10 +19,13 @@ from saga_es.model.summary import SagaSummary
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import first_versions
-from saga_es.store.recorders.readers import Readers, Row
+from saga_es.store.recorders.readers import Readers, Row, connected
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
 
-BUSY_SECONDS: Final = 30
+BUSY_SECONDS: Final = 2
+"""How long SQLite itself waits for another writer; whoever asked then waits on, and may be told meanwhile."""
+
+TURN_SECONDS: Final = 0.01
 SHOWN: Final = ", ".join(COLUMNS)
 STORED: Final = "originator_id, originator_version, topic, state"
 STREAM: Final = """
@@ -29,6 +33,9 @@ SELECT originator_version, topic, state FROM saga_events
 WHERE originator_id=? AND originator_version>? AND originator_version<=? ORDER BY originator_version"""
 VERSION: Final = "SELECT max(version) FROM saga_schema"
 HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'"
+OPEN: Final = "(is_open OR :reason IS NULL)"
+"""An ended saga is not shown as parked, however late somebody says so."""
+
 INSERT: Final = f"INSERT INTO saga_events ({STORED}) VALUES (?,?,?,?)"
 PREDECESSOR: Final = "SELECT 1 FROM saga_events WHERE originator_id=? AND originator_version=?"
 UPSERT: Final = (
@@ -110,6 +117,9 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         """Return who says to hold the place."""
         return FilePlace(f"{self._file()}-engine.lock").holder()
 
+    def place_held(self) -> int:
+        return int(self._place is not None)
+
     def release(self) -> None:
         if self._place is not None:
             self._place.leave()
@@ -139,13 +149,13 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             db.executemany(INSERT, values)
             (last,) = db.execute("SELECT last_insert_rowid()").fetchone()
             db.executemany(UPSERT, shown)
-        return range(last - len(values) + 1, last + 1)
+        return list(range(last - len(values) + 1, last + 1))
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
         values = {"saga_id": saga_id, "reason": storable(reason), "at": at}
         update = "UPDATE saga_index SET parked = :reason, changed_at = :at"
         with self._writing() as db:
-            db.execute(f"{update} WHERE saga_id = :saga_id AND parked IS NOT :reason", values)
+            db.execute(f"{update} WHERE saga_id = :saga_id AND parked IS NOT :reason AND {OPEN}", values)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Cursor]:
@@ -155,27 +165,26 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
+                db.close()
             except BaseException as error:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
+                    db.close()
                 if isinstance(error, sqlite3.OperationalError):
                     self._drop_writer()  # whatever is wrong, the next call begins with a new one
                 raise
-            finally:
-                db.close()
 
     def _write_connection(self) -> sqlite3.Connection:
         if self._writer is None:
-            self._writer = sqlite3.connect(
-                self._path,
-                uri=True,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._writer.execute("PRAGMA journal_mode=WAL")
-            # In WAL mode less than FULL may lose the last commits with the power: nothing is traded for speed.
-            self._writer.execute("PRAGMA synchronous=FULL")
+            made = connected(self._path, self._busy_seconds)
+            try:
+                turn_to_wal(made, self._busy_seconds)
+                # In WAL mode less than FULL may lose the last commits with the power: no speed is worth that.
+                made.execute("PRAGMA synchronous=FULL")
+            except BaseException:
+                made.close()
+                raise
+            self._writer = made
         return self._writer
 
     def _drop_writer(self) -> None:
@@ -242,6 +251,30 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         versions: dict[str, int] = {stream: version for _, stream, version in found}
         return found[-1][0] if found else position, versions
 
+    # The stock two read on connections of a pool that closes them in use: the process would end of that.
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> list[Notification]:
+        query = f"SELECT rowid, {STORED} FROM saga_events WHERE rowid {'>=' if inclusive_of_start else '>'} ?"
+        values: list[object] = [0 if start is None else start]
+        if stop is not None:
+            query, values = query + " AND rowid <= ?", [*values, stop]
+        if topics:
+            query, values = query + f" AND topic IN ({','.join('?' * len(topics))})", [*values, *topics]
+        found = self._readers.rows(f"{query} ORDER BY rowid LIMIT ?", [*values, limit])
+        return [Notification(row[1], row[2], row[3], row[4], row[0]) for row in found]
+
+    def max_notification_id(self) -> int:
+        ((last,),) = self._readers.rows("SELECT max(rowid) FROM saga_events")
+        return cast("int", last)  # or None, whatever the stock signature says
+
     def changed_by_others(self) -> bool:
         """Whether another connection may have committed since the last call; the first call can't know."""
         with self._write_lock, translated():
@@ -260,6 +293,20 @@ class SagaSQLiteFactory(SQLiteFactory):
             raise InvalidInput(self.SQLITE_DBNAME, problem=problem)
         busy_seconds = int(self.env.get(self.SQLITE_LOCK_TIMEOUT) or BUSY_SECONDS)
         return SagaSQLiteRecorder(self.datastore, path=path, busy_seconds=busy_seconds)
+
+
+def turn_to_wal(db: sqlite3.Connection, patience: float) -> None:
+    """Keep the log of a file in WAL mode; of several that turn a new file at once SQLite lets none wait for another."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(TURN_SECONDS)
+        else:
+            return
 
 
 def newest(found: Sequence[Row]) -> int | None:
