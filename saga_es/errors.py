@@ -166,14 +166,20 @@ class StoreInUse(SagaError):
 
 
 class StoreUnavailable(SagaError):
-    """The store does not answer; nothing was acknowledged that is not durable."""
+    """The store does not answer; nothing was acknowledged that is not durable.
 
-    def __init__(self, store: str, *, problem: str) -> None:
-        self.store, self.problem = store, problem
-        super().__init__(
-            f"the store {store} does not answer: {problem}. Nothing unrecorded was acknowledged; calling again "
-            "with the same saga_id is safe."
+    ``saga_id`` names the saga of which something was to be recorded, and may be still.
+    """
+
+    def __init__(self, store: str, *, problem: str, saga_id: str | None = None) -> None:
+        self.store, self.problem, self.saga_id = store, problem, saga_id
+        what_now = (
+            "Nothing was acknowledged that is not durable; asking again is safe."
+            if saga_id is None
+            else f"What was asked of saga {saga_id!r} may be recorded all the same; ask again with saga_id="
+            f"{saga_id!r}, which is safe."
         )
+        super().__init__(f"the store {store} does not answer: {problem}. {what_now}")
 
 
 class EngineClosed(SagaError):

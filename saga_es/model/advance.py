@@ -8,6 +8,7 @@ from saga_es.model.definition import SignalDefinition
 from saga_es.model.keys import call_key
 from saga_es.model.lifecycle import Ending
 from saga_es.model.problem import Problem, ProblemKind
+from saga_es.model.times import later
 from saga_es.model.vector import bits
 
 
@@ -50,7 +51,7 @@ def _go_on(decision: Decision) -> None:
 def _await_signal(decision: Decision, index: int) -> None:
     signal = decision.definition.nodes[index]
     timeout = signal.timeout if isinstance(signal, SignalDefinition) else None
-    due = None if timeout is None else decision.at + timeout
+    due = None if timeout is None else later(decision.at, timeout)
     decision.emit(ev.SignalAwaited(signal=signal.name, due=due))
 
 

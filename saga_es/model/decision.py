@@ -9,6 +9,7 @@ from saga_es.model.events import Event, Op
 from saga_es.model.evolve import apply
 from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
+from saga_es.model.times import later
 
 
 class Decision:
@@ -44,10 +45,10 @@ class Decision:
 
     def deadline(self, index: int, op: Op) -> datetime | None:
         timeout = timeout_policy(self.definition, index, op, self.command.defaults)
-        return None if timeout is None else self.at + timeout
+        return None if timeout is None else later(self.at, timeout)
 
     def due_after(self, retry: Retry, tried: int) -> datetime:
-        return self.at + retry.delay_after(tried, self.command.jitter)
+        return later(self.at, retry.delay_after(tried, self.command.jitter))
 
 
 def retry_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defaults) -> Retry:

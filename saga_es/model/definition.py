@@ -45,7 +45,10 @@ class Retry(Frozen):
         except OverflowError:
             seconds = self.max_delay.total_seconds()
         seconds = min(seconds, self.max_delay.total_seconds())
-        return timedelta(seconds=seconds * (1 + self.jitter * (2 * chance - 1)))
+        try:
+            return timedelta(seconds=seconds * (1 + self.jitter * (2 * chance - 1)))
+        except OverflowError:
+            return timedelta.max
 
 
 class CompensationDefinition(Frozen):

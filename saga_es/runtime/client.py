@@ -6,6 +6,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -22,20 +23,24 @@ from saga_es.model.decide import decide_with_state
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
 from saga_es.model.state import SagaState, replay
+from saga_es.model.summary import SagaSummary
+from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import MakeCommand
-from saga_es.runtime.loading import Loader
+from saga_es.runtime.loading import LEAVING, READERS, Loader
+from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.recording import make_append
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.threads import DaemonThreads, awaited
 from saga_es.runtime.timers import Timers
-from saga_es.store.address import open_store
+from saga_es.store.address import open_store, shown
 from saga_es.store.port import Append, Store
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SagaClient(Face):
@@ -65,25 +70,32 @@ class SagaClient(Face):
         self._settings = settings or Settings()
         self._clock = clock or SystemClock()
         self._ids, self._chance = ids, chance
-        self._entered: tuple[Store, Loader, DaemonThreads, Timers] | None = None
+        self._entered: _Entered | None = None
 
     async def __aenter__(self) -> Self:
-        threads = DaemonThreads()
-        store = await awaited(
-            threads, lambda: open_store(self._store_address, migrate=self._settings.migrate)
-        )
+        if self._entered is not None:
+            raise EngineClosed("entering a client a second time")
+        address, settings = self._store_address, self._settings
+        threads, timers = DaemonThreads(most=READERS), Timers(self._clock)
+        patience = Patience(timers, url=shown(address), limit=settings.store_timeout, chance=self._chance)
+        opening = partial(open_store, address, migrate=settings.migrate)
+        store = await patience.ask(lambda: awaited(threads, opening), "opening the store")
         loader = Loader(store, self._registry, threads, self._clock)
-        self._entered = (store, loader, threads, Timers(self._clock))
+        self._entered = _Entered(store, loader, patience, threads, timers)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._entered is not None:
-            (store, loader, threads, timers), self._entered = self._entered, None
-            timers.close()
-            await loader.read(store.close)
-            threads.close()
+        it, self._entered = self._entered, None
+        if it is not None:
+            for waiting in tuple(it.waiting):
+                if not waiting.done():
+                    waiting.set_exception(EngineClosed("waiting for a saga"))
+            closing = asyncio.ensure_future(it.loader.read(it.store.close))
+            await within(it.timers, closing, later(self._clock.now(), LEAVING))
+            it.timers.close()
+            it.threads.close()
 
     @overload
     async def start(
@@ -100,7 +112,7 @@ class SagaClient(Face):
             SagaIdConflict: the id belongs to a saga of another definition or input.
             StoreUnavailable: the store does not answer; calling again with the same id is safe.
         """
-        store, loader = self._open
+        store, loader, patience = self._open
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
         saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
@@ -111,7 +123,7 @@ class SagaClient(Face):
             store.record_definition(bindings.definition)
             self._append(store, loader, saga_id, make, bindings.definition)
 
-        await loader.read(record)
+        await patience.ask(lambda: loader.read(record), f"the start of saga {saga_id!r}", saga_id=saga_id)
         return saga_id
 
     async def outcome(self, saga_id: str, *, timeout: timedelta | None = None) -> Outcome:
@@ -119,45 +131,58 @@ class SagaClient(Face):
 
         Raises:
             UnknownSaga: there is none of this id.
-            TimeoutError: it has not ended by then; the message says how it stands.
+            TimeoutError: it has not ended by then; the message says how it stands, parked and why included.
+            StoreUnavailable: the same, because the store does not answer.
         """
-        _, loader = self._open
         check_saga_id(saga_id)
-        end = None if timeout is None else self._clock.now() + timeout
+        end = LATEST if timeout is None else later(self._clock.now(), timeout)
         while True:
-            state, bindings = await loader.read(lambda: self._state(saga_id))
-            if state.status.is_terminal:
-                return outcome_with(bindings, state)
-            if end is not None and self._clock.now() >= end:
-                parked = f"; parked: {state.parked}" if state.parked else ""
-                raise TimeoutError(
-                    f"saga {saga_id!r} has not ended within {timeout}: it is {state.status}{parked}"
-                )
+            shown = await self._read(lambda store: store.summary(saga_id), saga_id, end)
+            is_late = self._clock.now() >= end
+            if shown is None or shown.status.is_terminal or is_late:
+                state, bindings = await self._read(lambda _: self._state(saga_id), saga_id, end)
+                if state.status.is_terminal:
+                    return outcome_with(bindings, state)
+                if is_late:
+                    raise _not_ended(state, shown, timeout)
             await self._until_next_look(end)
 
-    async def _until_next_look(self, end: datetime | None) -> None:
-        next_look = self._clock.now() + self._settings.poll
-        due = next_look if end is None or next_look < end else end
+    async def _read(self, reading: Callable[[Store], R], saga_id: str, end: datetime) -> R:
+        """Read by ``end``; a store that answers has a moment for it, however short the time."""
+        store, loader, patience = self._open
+        until = max(end, later(self._clock.now(), MOMENT))
+        what = f"reading saga {saga_id!r}"
+        return await patience.ask(lambda: loader.read(lambda: reading(store)), what, until=until)
+
+    async def _until_next_look(self, end: datetime) -> None:
+        if self._entered is None:
+            raise EngineClosed("waiting for a saga")
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        assert self._entered is not None  # noqa: S101 - the caller has read from it
-        timer = self._entered[3].at(due, lambda: None if woken.done() else woken.set_result(None))
+        waiting, timers = self._entered.waiting, self._entered.timers
+        waiting.add(woken)
         try:
-            await woken
+            if await within(timers, woken, min(end, later(self._clock.now(), self._settings.poll))):
+                woken.result()
         finally:
-            timer.cancel()
+            waiting.discard(woken)
 
     # -- how a command gets into the log -------------------------------------------------------------
 
     async def _ask(self, saga_id: str, make: MakeCommand) -> None:
-        store, loader = self._open
-        await loader.read(lambda: self._append(store, loader, saga_id, make, None))
+        store, loader, patience = self._open
+        asking = partial(self._append, store, loader, saga_id, make, None)
+        await patience.ask(
+            lambda: loader.read(asking), f"what was asked of saga {saga_id!r}", saga_id=saga_id
+        )
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:
-        _, loader = self._open
-        return (await loader.read(lambda: self._state(saga_id)))[1]
+        _, loader, patience = self._open
+        reading = partial(loader.recorded_plan, saga_id)
+        plan = await patience.ask(lambda: loader.read(reading), f"reading saga {saga_id!r}")
+        return self._registry.fit(plan).bindings
 
     def _state(self, saga_id: str) -> tuple[SagaState, SagaBindings | None]:
-        store, loader = self._open
+        store, loader, _ = self._open
         events = store.read(saga_id)
         if not events:
             raise UnknownSaga(saga_id)
@@ -168,8 +193,11 @@ class SagaClient(Face):
         self, store: Store, loader: Loader, saga_id: str, make: MakeCommand, start: SagaDefinition | None
     ) -> None:
         """Read, decide, append; blocking. Lost races are read back and decided again."""
+        conflict: VersionConflict | None = None
         while True:
             events = store.read(saga_id)
+            if conflict is not None and conflict.expected == len(events):
+                raise conflict  # nobody was first: the store refuses what follows on what it shows
             if events:
                 definition = self._registry.fit(loader.plan_of(saga_id, events)).definition
                 state = replay(definition, events, saga_id=saga_id)
@@ -184,21 +212,47 @@ class SagaClient(Face):
                 return
             started_at = events[0].at if events else None
             append = make_append(store, state, decided.state, decided.events, at=at, started_at=started_at)
-            if self._committed(store, append):
+            conflict = _conflict(store, append)
+            if conflict is None:
                 return
 
-    def _committed(self, store: Store, append: Append) -> bool:
-        try:
-            store.append([append])
-        except VersionConflict:
-            return store.already_recorded(append)
-        except StoreUnavailable:
-            if not store.already_recorded(append):  # raises itself while the store is away
-                raise
-        return True
-
     @property
-    def _open(self) -> tuple[Store, Loader]:
+    def _open(self) -> tuple[Store, Loader, Patience]:
         if self._entered is None:
             raise EngineClosed("a command of this client")
-        return self._entered[0], self._entered[1]
+        return self._entered.store, self._entered.loader, self._entered.patience
+
+
+@dataclass(slots=True)
+class _Entered:
+    """What a client has while it is entered; ``waiting`` are those who wait for an outcome."""
+
+    store: Store
+    loader: Loader
+    patience: Patience
+    threads: DaemonThreads
+    timers: Timers
+    waiting: set[asyncio.Future[None]] = field(default_factory=set[asyncio.Future[None]])
+
+
+def _conflict(store: Store, append: Append) -> VersionConflict | None:
+    """Append, and return the conflict if somebody else was first."""
+    try:
+        store.append([append])
+    except VersionConflict as conflict:
+        return None if store.already_recorded(append) else conflict
+    except StoreUnavailable:
+        if not store.already_recorded(append):  # raises itself while the store is away
+            raise
+    return None
+
+
+def _not_ended(state: SagaState, shown: SagaSummary | None, timeout: timedelta | None) -> TimeoutError:
+    """Say how a saga stands; that nothing can run it no event tells, only the index."""
+    reason = state.parked or (shown.parked if shown else None)
+    parked = f"; parked: {reason}" if reason else ""
+    paused = "; paused" if state.paused else ""
+    return TimeoutError(
+        f"saga {state.saga_id!r} has not ended within {timeout}: it is {state.status}{parked}{paused}. It goes "
+        "on where an engine runs it; ask again, or see history(saga_id).trace()."
+    )

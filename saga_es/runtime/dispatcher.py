@@ -17,6 +17,7 @@ from saga_es.model.effects import CancelAttempt, RunAttempt
 from saga_es.model.events import Op
 from saga_es.model.keys import call_key
 from saga_es.model.problem import Problem, ProblemKind
+from saga_es.model.times import later
 from saga_es.runtime.flight import Answer, Flight, Leg, is_definite, patience_of
 from saga_es.runtime.threads import Threads
 from saga_es.runtime.timers import Timers
@@ -158,7 +159,7 @@ class Dispatcher:
             return
         reached: asyncio.Future[None] = self._loop.create_future()
         self._awaited = condition, reached
-        timer = self._timers.at(self._timers.now() + patience, partial(_settle, reached))
+        timer = self._timers.at(later(self._timers.now(), patience), partial(_settle, reached))
         try:
             await reached
         finally:
@@ -275,7 +276,7 @@ class Dispatcher:
         flight.verdict = answer
         flight.probe = self._begin(flight, probe, self._probe_ended)
         if flight.patience is not None:
-            due = self._timers.now() + flight.patience
+            due = later(self._timers.now(), flight.patience)
             flight.set_timer(self._timers.at(due, partial(self._probe_timed_out, flight, flight.probe)))
 
     def _probe_ended(self, flight: Flight, answer: Answer | None) -> None:

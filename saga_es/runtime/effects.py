@@ -10,6 +10,7 @@ from saga_es.model.commands import Defaults
 from saga_es.model.decision import timeout_policy
 from saga_es.model.effects import CancelAttempt, NeedRoom, RunAttempt, WakeAt
 from saga_es.model.react import react
+from saga_es.model.times import later
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.live import Live
@@ -34,19 +35,24 @@ class Effects:
         self._stopped = False
 
     def stop(self) -> None:
-        """Begin nothing more: the engine is being left."""
+        """Begin nothing more: the engine is being left, or has lost its place."""
         self._stopped = True
+
+    def go_on(self) -> None:
+        """Begin calls again."""
+        self._stopped = False
 
     def later(self, delay: timedelta, callback: Callable[[], None]) -> None:
         self._timers.at(self._clock.now() + delay, callback)
 
-    def carry_out(self, live: Live, *, reissue: bool = False) -> None:
+    def carry_out(self, live: Live, *, reissue: bool = False, foreign: bool = False) -> None:
         """Do what the saga's recorded state asks for and is not in hand yet.
 
         Args:
             live: the saga; nothing is done where its code is not at hand.
             reissue: the attempts were dispatched by an earlier engine: the same key and number again, with
                 their timeout anew, since an outage is not a timeout.
+            foreign: what is new was recorded elsewhere, so an attempt among it is another engine's to make.
         """
         if self._stopped or live.state is None or live.definition is None or live.bindings is None:
             return
@@ -54,7 +60,10 @@ class Effects:
         for effect in react(live.definition, live.state, live.handed):
             match effect:
                 case RunAttempt():
-                    self._run(live, effect, reissue=reissue)
+                    index = live.definition.graph.index[effect.step]
+                    live.hand_out(effect.op, index, foreign=foreign)
+                    if not foreign:
+                        self._run(live, effect, index, reissue=reissue)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
                 case WakeAt():
@@ -63,28 +72,21 @@ class Effects:
                     self._hunger(live)
         self._set_alarm(live, due)
 
-    def _run(self, live: Live, attempt: RunAttempt, *, reissue: bool) -> None:
+    def _run(self, live: Live, attempt: RunAttempt, index: int, *, reissue: bool) -> None:
         assert live.definition is not None  # noqa: S101 - carry_out has looked
         assert live.bindings is not None  # noqa: S101 - the same
-        index = live.definition.graph.index[attempt.step]
-        if attempt.op == "action":
-            live.handed.actions |= 1 << index
-        else:
-            live.handed.undos |= 1 << index
         if reissue:
             live.reissued.add((attempt.step, attempt.op, attempt.round, attempt.number))
             timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
-            attempt = replace(attempt, deadline=None if timeout is None else self._clock.now() + timeout)
+            attempt = replace(
+                attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
+            )
         self._dispatcher.run(attempt, live.bindings, reissued=reissue)
 
     def hand_back(self, live: Live, report: Report) -> None:
         """An attempt's answer is recorded: it is no longer in hand."""
         if live.definition is not None:
-            keep = ~(1 << live.definition.graph.index[report.step])
-            if report.op == "action":
-                live.handed.actions &= keep
-            else:
-                live.handed.undos &= keep
+            live.take_back(report.op, live.definition.graph.index[report.step])
 
     def _set_alarm(self, live: Live, due: datetime | None) -> None:
         if due is None:

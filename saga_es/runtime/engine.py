@@ -21,12 +21,14 @@ from saga_es.errors import EngineClosed
 from saga_es.model.commands import StartSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
+from saga_es.model.times import later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import Ask, MakeCommand
 from saga_es.runtime.loading import Loader
+from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.works import Works
@@ -90,10 +92,25 @@ class SagaEngine(Face):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Claim nothing new, drain to ``Settings.drain``, leave the rest to the next entry."""
+        """Claim nothing new, drain to ``Settings.drain``, leave the rest to the next entry.
+
+        Cancelled meanwhile, it waits no longer for what is in flight, and still leaves the store in order.
+        """
         works, self._works = self._works, None
-        if works is not None:
-            await works.close()
+        if works is None:
+            return
+        closing = asyncio.get_running_loop().create_task(works.close())
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as cut:
+                if closing.done():
+                    raise
+                cancelled = cut
+                works.hurry()
+        if cancelled is not None:
+            raise cancelled
 
     # -- starting and waiting ------------------------------------------------------------------------
 
@@ -117,7 +134,7 @@ class SagaEngine(Face):
         bindings = self._registry.find(name, version)
         saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
         value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")
-        await works.ensure_recorded(bindings.definition)
+        await works.ensure_recorded(bindings.definition, saga_id)
         make = partial(StartSaga, input=value, definition=name)
         await self._submit(saga_id, make, definition=bindings.definition, bindings=bindings)
         return saga_id
@@ -151,7 +168,9 @@ class SagaEngine(Face):
         """
         works = self._running("outcome")
         future = works.manager.watch(check_saga_id(saga_id))
-        ended = await self._in_time(future, timeout, lambda: works.not_ended(saga_id, timeout))
+        ended = await self._in_time(
+            future, timeout, lambda: works.not_ended(saga_id, timeout), lambda: works.manager.is_read(saga_id)
+        )
         return outcome_with(ended.bindings, ended.state)
 
     # -- how a command gets into the log -------------------------------------------------------------
@@ -187,26 +206,31 @@ class SagaEngine(Face):
         return await works.bindings(saga_id)
 
     async def _in_time(
-        self, future: asyncio.Future[R], limit: timedelta | None, late: Callable[[], Exception]
+        self,
+        future: asyncio.Future[R],
+        limit: timedelta | None,
+        late: Callable[[], Exception],
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> R:
-        """Return what ``future`` brings; raise what ``late`` makes when the limit has passed on the engine's clock."""
+        """Return what ``future`` brings; raise what ``late`` makes when the limit has passed on the engine's clock.
+
+        A store that answers has a moment for it, however short the limit: until ``is_ready``.
+        """
         if limit is None:
             return await future
+        timers, end = self._running("waiting").timers, later(self._clock.now(), limit)
+        last = max(end, later(self._clock.now(), MOMENT))
 
-        def give_up() -> None:
-            if not future.done():
-                future.set_exception(late())
-
-        timer = self._running("waiting").timers.at(self._clock.now() + limit, give_up)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        if not await within(timers, future, end) and not is_ready():
+            await within(timers, future, last)
+        if not future.done():
+            future.set_exception(late())
+        return future.result()
 
     @property
-    def _open(self) -> tuple[Store, Loader]:
+    def _open(self) -> tuple[Store, Loader, Patience]:
         works = self._running("reading")
-        return works.store, works.loader
+        return works.store, works.loader, works.patience
 
     def _running(self, asked: str) -> Works:
         if self._works is None:

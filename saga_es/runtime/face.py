@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.authoring.codec import decode, encode_given
+from saga_es.authoring.codec import decode, encode_given, in_words
 from saga_es.authoring.step import Signal
-from saga_es.errors import UnknownSaga, UnknownSignal, UnknownStep
+from saga_es.errors import DefinitionError, InvalidInput, UnknownSaga, UnknownSignal, UnknownStep
 from saga_es.history import History
 from saga_es.model.commands import (
     CancelSaga,
@@ -33,11 +33,13 @@ from saga_es.model.summary import Page
 from saga_es.outcome import Outcome, outcome_of
 from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import Loader
+from saga_es.runtime.patience import Patience
 from saga_es.runtime.settings import Settings
 from saga_es.store.port import Store
 
 R = TypeVar("R")
 ANYTHING: TypeAdapter[object] = TypeAdapter(object)
+WORDS: TypeAdapter[object] = TypeAdapter(str)
 
 
 class Face(ABC):
@@ -55,8 +57,8 @@ class Face(ABC):
 
     @property
     @abstractmethod
-    def _open(self) -> tuple[Store, Loader]:
-        """The store and its reader, or EngineClosed."""
+    def _open(self) -> tuple[Store, Loader, Patience]:
+        """The store, its reader and how long it is waited for, or EngineClosed."""
 
     # -- signals and cancel --------------------------------------------------------------------------
 
@@ -74,7 +76,11 @@ class Face(ABC):
             SagaAlreadyEnded: it has ended.
             InvalidInput, PayloadTooLarge: the payload does not fit.
         """
-        name = signal if isinstance(signal, str) else signal.name
+        name = signal if isinstance(signal, str) else getattr(signal, "name", None)
+        if not isinstance(name, str):
+            raise InvalidInput(
+                "signal", problem=f"{signal!r}; it has to be a signal of the saga, or the name of one"
+            )
         bindings = await self._bindings(check_saga_id(saga_id))
         adapter = ANYTHING
         if bindings is not None:
@@ -92,14 +98,17 @@ class Face(ABC):
             PastPivot: its pivot was dispatched; from there it only goes forward.
             SagaAlreadyEnded: it has ended.
         """
+        by, reason = self._said(by, reason)
         await self._ask(check_saga_id(saga_id), partial(CancelSaga, by=by, reason=reason))
 
     async def pause(self, saga_id: str, *, by: str, reason: str) -> None:
         """Dispatch nothing more of a saga, either way, until ``resume``; answers are still recorded."""
+        by, reason = self._said(by, reason)
         await self._ask(check_saga_id(saga_id), partial(PauseSaga, by=by, reason=reason))
 
     async def resume(self, saga_id: str, *, by: str, reason: str) -> None:
         """Let a paused saga go on."""
+        by, reason = self._said(by, reason)
         await self._ask(check_saga_id(saga_id), partial(ResumeSaga, by=by, reason=reason))
 
     # -- operator repair -----------------------------------------------------------------------------
@@ -117,6 +126,7 @@ class Face(ABC):
             InvalidInput: the result does not fit the step's annotation.
             IllegalTransition: the step is in flight, or settled otherwise.
         """
+        by, reason = self._said(by, reason)
         name = step_name(step)
         bindings = await self._bindings(check_saga_id(saga_id))
         adapter = ANYTHING
@@ -142,15 +152,17 @@ class Face(ABC):
     async def _repair(
         self, saga_id: str, step: object, command: type[RepairCommand], *, by: str, reason: str
     ) -> None:
+        by, reason = self._said(by, reason)
         await self._ask(check_saga_id(saga_id), partial(command, step=step_name(step), by=by, reason=reason))
 
     # -- reading -------------------------------------------------------------------------------------
 
     async def history(self, saga_id: str) -> History:
         """Return all that is recorded of a saga, or raise UnknownSaga."""
-        store, loader = self._open
+        store, loader, patience = self._open
         check_saga_id(saga_id)
-        return await loader.read(lambda: read_history(store, loader, saga_id))
+        reading = partial(read_history, store, loader, saga_id)
+        return await patience.ask(lambda: loader.read(reading), f"reading saga {saga_id!r}")
 
     async def find(
         self,
@@ -162,21 +174,30 @@ class Face(ABC):
         limit: int = 100,
         after: str | None = None,
     ) -> Page:
-        """Return one page of the index of sagas, the newest first; ``page.next`` goes into ``after``."""
-        store, loader = self._open
-        wanted = None if status is None else SagaStatus(status)
-        return await loader.read(
-            lambda: store.find(
-                status=wanted,
-                definition=definition,
-                parked=parked,
-                started_before=started_before,
-                limit=limit,
-                after=after,
-            )
+        """Return one page of the index of sagas, the newest first; ``page.next`` goes into ``after``.
+
+        Raises:
+            InvalidInput: a limit under one, a status that there is not, an instant without a time zone, or an
+                ``after`` that no page gave.
+        """
+        store, loader, patience = self._open
+        wanted = None if status is None else _status(status)
+        finding = partial(
+            store.find,
+            status=wanted,
+            definition=definition,
+            parked=parked,
+            started_before=started_before,
+            limit=limit,
+            after=after,
         )
+        return await patience.ask(lambda: loader.read(finding), "reading the index")
 
     # -- values --------------------------------------------------------------------------------------
+
+    def _said(self, by: str, reason: str) -> tuple[str, str]:
+        """Return who asks and why, or raise InvalidInput or PayloadTooLarge: it is going to be recorded."""
+        return str(self._encoded(WORDS, by, what="by")), str(self._encoded(WORDS, reason, what="reason"))
 
     def _encoded(self, adapter: TypeAdapter[object], value: object, *, what: str) -> JsonValue:
         settings = self._settings
@@ -197,9 +218,26 @@ def outcome_with(bindings: SagaBindings | None, state: SagaState) -> Outcome:
     """Return the outcome, its results decoded by their annotations, or as JSON where no code is at hand."""
 
     def read(name: str, value: JsonValue) -> object:
-        return value if bindings is None else decode(bindings.adapter(name), value)
+        if bindings is None:
+            return value
+        try:
+            return decode(bindings.adapter(name), value)
+        except ValidationError as error:
+            raise DefinitionError(
+                f"what saga {state.saga_id!r} recorded does not fit the annotation any more: {in_words(error)}. "
+                "Give the changed saga another version, and register the old one beside it",
+                where=f"{bindings.definition.name}.{name}",
+            ) from error
 
     return outcome_of(state, read)
+
+
+def _status(status: SagaStatus | str) -> SagaStatus:
+    try:
+        return SagaStatus(status)
+    except ValueError:
+        known = ", ".join(SagaStatus)
+        raise InvalidInput("status", problem=f"{status!r}; a saga's status is one of {known}") from None
 
 
 def step_name(step: object) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.model.commands import Command
 from saga_es.model.definition import SagaDefinition
+from saga_es.model.events import Op
 from saga_es.model.react import Handed
 from saga_es.model.state import SagaState
 from saga_es.runtime.dispatcher import Report
@@ -27,6 +28,7 @@ class Ask:
         definition: the plan to begin with, for a start.
         bindings: its callables.
         report: the attempt's answer that this is, unless it came late: handed back once it is recorded.
+        in_turn: the saga has waited for a place, and it is its turn.
     """
 
     make: MakeCommand
@@ -34,6 +36,7 @@ class Ask:
     definition: SagaDefinition | None = None
     bindings: SagaBindings | None = None
     report: Report | None = None
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,16 @@ class Live:
     Attributes:
         state: as recorded; ``None`` until it is loaded.
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
+        handed: the attempts in hand; of these ``foreign`` are another engine's, and not made here.
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
         incompatible: why nothing here can run it, or ``None``.
+        is_stale: another engine may have moved it on, and left attempts in flight.
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "handed", "incompatible", "newest", "reissued", "saga_id",
-        "started_at", "state", "timer", "timer_due", "waiters",
+        "asks", "bindings", "busy", "definition", "foreign", "handed", "incompatible", "is_stale", "newest",
+        "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
     def __init__(self, saga_id: str) -> None:
@@ -68,11 +73,12 @@ class Live:
         self.incompatible: str | None = None
         self.started_at: datetime | None = None
         self.asks: deque[Ask] = deque()
-        self.busy = False
+        self.busy = self.is_stale = False
         self.newest = 0
         self.handed = Handed()
+        self.foreign = Handed()
         self.reissued: set[tuple[str, str, int, int]] = set()
-        self.waiters: list[asyncio.Future[Ended]] = []
+        self.waiters: set[asyncio.Future[Ended]] = set()
         self.timer: Timer | None = None
         self.timer_due: datetime | None = None
 
@@ -80,6 +86,39 @@ class Live:
         if self.timer is not None:
             self.timer.cancel()
         self.timer, self.timer_due = timer, due
+
+    def hand_out(self, op: Op, index: int, *, foreign: bool) -> None:
+        """Note that an attempt of a node is in hand until its answer is recorded."""
+        for held in (self.handed, self.foreign) if foreign else (self.handed,):
+            if op == "action":
+                held.actions |= 1 << index
+            else:
+                held.undos |= 1 << index
+
+    def take_back(self, op: Op, index: int) -> None:
+        """Note that an attempt's answer is recorded."""
+        for held in (self.handed, self.foreign):
+            if op == "action":
+                held.actions &= ~(1 << index)
+            else:
+                held.undos &= ~(1 << index)
+
+    def forget_foreign(self) -> None:
+        """Another engine's attempts are ours from here on, if they are still in flight."""
+        self.handed.actions &= ~self.foreign.actions
+        self.handed.undos &= ~self.foreign.undos
+        self.foreign = Handed()
+
+    def answer_waiters(self, answer: Ended | Exception) -> None:
+        """Tell whoever waits for the end."""
+        for waiter in tuple(self.waiters):
+            if waiter.done():
+                continue
+            if isinstance(answer, Ended):
+                waiter.set_result(answer)
+            else:
+                waiter.set_exception(answer)
+        self.waiters.clear()
 
     @property
     def set_aside(self) -> str | None:

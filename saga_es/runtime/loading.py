@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
-from saga_es.errors import StoredEventError
+from saga_es.errors import StoredEventError, UnknownSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded, SagaStarted
 from saga_es.model.state import replay, replay_onto
@@ -18,6 +18,11 @@ from saga_es.store.port import Store
 
 T = TypeVar("T")
 PAGE = 500
+READERS: Final = 16
+"""Threads that read at the same time."""
+
+LEAVING: Final = timedelta(seconds=2)
+"""How long each phase of leaving waits for a store that does not answer."""
 
 
 class Loader:
@@ -68,6 +73,13 @@ class Loader:
                     raise StoredEventError(saga_id, version=first.version, type=first.type, problem=problem)
                 self._plans[digest] = plan
         return self._plans[digest]
+
+    def recorded_plan(self, saga_id: str) -> SagaDefinition:
+        """Return the plan of a recorded saga, or raise UnknownSaga; blocking."""
+        events = self._store.read(saga_id, upto=1)
+        if not events:
+            raise UnknownSaga(saga_id)
+        return self.plan_of(saga_id, events)
 
     async def open_page(self, after: str | None) -> tuple[list[Live], str | None]:
         """Return the next page of sagas that recovery looks at, and where the one after it begins.

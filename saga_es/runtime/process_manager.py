@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 
-from saga_es.errors import SagaError, StoreUnavailable, UnknownSaga, VersionConflict
+from saga_es.errors import StoreUnavailable, UnknownSaga, VersionConflict
 from saga_es.model.commands import RecordOutcome, Wake
-from saga_es.model.decide import Decided, decide_with_state
-from saga_es.model.events import CompensationDispatched, Event, StepDispatched
-from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
 from saga_es.runtime.live import Ask, Ended, Live
 from saga_es.runtime.loading import Loader
-from saga_es.runtime.recording import make_append
+from saga_es.runtime.places import Places
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timers
+from saga_es.runtime.turns import Turn, Turns
 from saga_es.runtime.writer import Writer
 from saga_es.store.port import Store
 
-DISPATCHES = (StepDispatched, CompensationDispatched)  # asked by type: isinstance of a model's class is slow
 RELOAD_DELAY = timedelta(milliseconds=100)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one saga's gathered asks came to."""
-
-    asks: Sequence[Ask]
-    verdicts: list[Exception | None]
-    events: list[Event]
-    state: SagaState
-    at: datetime
-    dispatched: int = 0
 
 
 class ProcessManager:
@@ -59,24 +43,22 @@ class ProcessManager:
         chance: Callable[[], float],
         make_dispatcher: Callable[[Callable[[Report], None], Callable[[], None]], Dispatcher],
     ) -> None:
-        self._store, self._writer, self._loader = store, writer, loader
-        self._clock, self._settings, self._chance = clock, settings, chance
-        self._defaults = settings.defaults()
+        self._writer, self._loader = writer, loader
         self._lives: dict[str, Live] = {}
         self._dirty: dict[str, Live] = {}
-        self._hungry: dict[str, None] = {}
-        self._reserved = 0
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._feeding = False
         self.let_go: dict[str, int] = {}  # ended, with its version, until the log was looked at once more
-        self.dispatcher = make_dispatcher(self._report, self._feed_soon)
+        self.dispatcher = make_dispatcher(self._report, self._room_was_made)
+        self._places = Places(settings, lambda: self.dispatcher.in_flight, self._feed)
+        defaults = settings.defaults()
+        self._turns = Turns(store=store, clock=clock, places=self._places, defaults=defaults, chance=chance)
         self._effects = Effects(
             dispatcher=self.dispatcher,
             timers=timers,
             clock=clock,
-            defaults=self._defaults,
+            defaults=defaults,
             wake=self._wake,
             hunger=self._hunger,
         )
@@ -91,7 +73,8 @@ class ProcessManager:
         """Return a future of the saga's end; UnknownSaga if there is no such saga."""
         future: asyncio.Future[Ended] = self._loop.create_future()
         live = self.live(saga_id)
-        live.waiters.append(future)
+        live.waiters.add(future)
+        future.add_done_callback(live.waiters.discard)  # whoever gave up waiting is not kept
         if not live.busy and live.state is not None and live.state.status.is_terminal:
             self._touch(live)  # otherwise its end, or its load, is still to come and tells
         return future
@@ -105,6 +88,11 @@ class ProcessManager:
                 self._reload(found)
         return found
 
+    def is_read(self, saga_id: str) -> bool:
+        """Whether it is known how a saga stands."""
+        live = self._lives.get(saga_id)
+        return live is None or live.state is not None
+
     def in_hand(self, saga_id: str) -> Live | None:
         return self._lives.get(saga_id)
 
@@ -116,6 +104,21 @@ class ProcessManager:
                 self._effects.carry_out(live, reissue=True)
                 self._touch(live)
 
+    def stand_back(self) -> None:
+        """Begin nothing while another engine may be at work on this store; answers in flight are still recorded."""
+        self._places.is_shut = True
+        self._effects.stop()
+
+    def step_forward(self) -> None:
+        """Go on: read every saga again, and issue what another engine may have left in flight."""
+        self._places.is_shut = False
+        self._effects.go_on()
+        for live in tuple(self._lives.values()):
+            live.forget_foreign()
+            live.is_stale = True
+            if not live.busy:
+                self._reload(live)
+
     def changed_elsewhere(self, saga_id: str, version: int) -> None:
         """The log was seen to have this version of a saga: read it again unless that is known here."""
         live = self.live(saga_id)
@@ -123,11 +126,14 @@ class ProcessManager:
         if not live.busy and live.version < version:
             self._reload(live)
 
-    async def close(self, drain: timedelta) -> None:
-        """Let what is in flight finish for ``drain``, record it, and start nothing more."""
-        self._closing = True
+    async def drain(self, drain: timedelta) -> None:
+        """Let what is in flight finish for ``drain``, and start nothing more."""
+        self._closing = self._places.is_shut = True
         self._effects.stop()
         await self.dispatcher.drain(drain)
+
+    async def settle(self) -> None:
+        """Record the answers that came."""
         while self._writer.unavailable is None and (self._dirty or self._is_writing()):
             await self._writer.call(lambda: None)  # what was put before it is written when it returns
             await asyncio.sleep(0)
@@ -146,10 +152,7 @@ class ProcessManager:
                 if ask.done is not None:
                     ask.done(error)
             live.asks.clear()
-            for waiter in live.waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
-            live.waiters.clear()
+            live.answer_waiters(error)
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
@@ -165,13 +168,20 @@ class ProcessManager:
     def _take_turns(self) -> None:
         dirty, self._dirty = self._dirty, {}
         for live in dirty.values():
+            self._take_turn_alone(live)
+
+    def _take_turn_alone(self, live: Live) -> None:
+        """Whatever goes wrong in one saga's turn stays its own matter."""
+        try:
             self._take_turn(live)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._set_aside(live, error)
 
     def _take_turn(self, live: Live) -> None:
         if live.busy:
             return
         if live.asks:
-            turn = self._decide(live)
+            turn = self._turns.take(live)
             if turn is None:
                 return
             if turn.events:
@@ -180,72 +190,24 @@ class ProcessManager:
             self._answer(live, turn)
         self._finish(live)
 
-    def _decide(self, live: Live) -> _Turn | None:
-        asks = tuple(live.asks)
-        if live.state is None:
-            first = asks[0]
-            if first.definition is None:  # known only from asks of an unknown saga; the load has settled that
-                return None
-            live.definition, live.bindings = first.definition, first.bindings
-            live.state = SagaState.unborn(first.definition, live.saga_id)
-        live.asks.clear()
-        turn = _Turn(asks, [], [], live.state, self._clock.now())
-        for ask in asks:
-            turn.verdicts.append(self._decide_one(live, turn, ask))
-        return turn
-
-    def _decide_one(self, live: Live, turn: _Turn, ask: Ask) -> Exception | None:
+    def _append(self, live: Live, turn: Turn) -> None:
         try:
-            decided = self._decided(live, turn, ask)
-        except SagaError as error:
-            return error
-        turn.state = decided.state
-        turn.events.extend(decided.events)
-        begun = sum(type(event) in DISPATCHES for event in decided.events)
-        turn.dispatched += begun
-        self._reserved += begun
-        return None
-
-    def _decided(self, live: Live, turn: _Turn, ask: Ask) -> Decided:
-        assert live.definition is not None  # noqa: S101 - set with the state
-        command = ask.make(
-            at=turn.at, room=self._room(live, turn.state, ask), jitter=self._chance(), defaults=self._defaults
-        )
-        return decide_with_state(live.definition, turn.state, command)
-
-    def _room(self, live: Live, state: SagaState, ask: Ask) -> int:
-        if self._closing or live.bindings is None:
-            return 0
-        if ask.definition is not None and self._hungry:
-            return 0  # others have waited longer
-        fold = state.fold
-        own = self._settings.max_in_flight_per_saga - (fold.open_actions | fold.open_undos).bit_count()
-        return max(0, min(own, self._free_places()))
-
-    def _free_places(self) -> int:
-        return self._settings.max_in_flight - self.dispatcher.in_flight - self._reserved
-
-    def _append(self, live: Live, turn: _Turn) -> None:
-        assert live.state is not None  # noqa: S101 - a turn has one
-        live.busy = True
-        try:
-            append = make_append(
-                self._store,
-                live.state,
-                turn.state,
-                turn.events,
-                at=turn.at,
-                started_at=live.started_at,
-                aside=live.set_aside,
-            )
-        except Exception as error:  # noqa: BLE001 - one saga's bad bytes stop no other
-            self._written(live, turn, error)
+            append = self._turns.append_of(live, turn)
+        except Exception as error:  # noqa: BLE001 - what can't be written is refused; the saga stands as it stood
+            self._turns.end(turn)
+            turn.refuse(error)
+            self._answer(live, turn)
+            if all(ask.done is not None for ask in turn.asks):
+                self._finish(live)
+            else:  # an answer among them has nobody to tell
+                self._set_aside(live, error)
             return
+        live.busy = True
         self._writer.put(append, partial(self._written, live, turn))
 
-    def _written(self, live: Live, turn: _Turn, error: Exception | None) -> None:
+    def _written(self, live: Live, turn: Turn, error: Exception | None) -> None:
         live.busy = False
-        self._reserved -= turn.dispatched
+        self._turns.end(turn)
         if error is None:
             live.started_at = live.started_at or turn.at
             live.state = turn.state
@@ -255,12 +217,12 @@ class ProcessManager:
             live.asks.extendleft(reversed(turn.asks))
             self._reload(live)  # whoever lost reads back and decides again
         else:
-            turn.verdicts = [error] * len(turn.asks)
+            turn.refuse(error)
             self._answer(live, turn)
             if not isinstance(error, StoreUnavailable):
                 self._set_aside(live, error)
 
-    def _answer(self, live: Live, turn: _Turn) -> None:
+    def _answer(self, live: Live, turn: Turn) -> None:
         for ask, verdict in zip(turn.asks, turn.verdicts, strict=True):
             if ask.report is not None:  # not before: until it is recorded, its call looks as if it were owed
                 self._effects.hand_back(live, ask.report)
@@ -285,16 +247,12 @@ class ProcessManager:
             live.set_timer(None, None)
             self._lives.pop(live.saga_id, None)
             self.let_go[live.saga_id] = live.version
-        if self._hungry:
-            self._feed_soon()
+        self._places.feed_soon()
 
     def _tell(self, live: Live) -> None:
         state = live.state
         if live.waiters and state is not None and state.status.is_terminal:
-            for waiter in live.waiters:
-                if not waiter.done():
-                    waiter.set_result(Ended(state, live.bindings))
-            live.waiters.clear()
+            live.answer_waiters(Ended(state, live.bindings))
 
     # -- loading -------------------------------------------------------------------------------------
 
@@ -325,7 +283,8 @@ class ProcessManager:
         else:
             if live.set_aside is not None and live.state.is_open:
                 self._show_parked(live.saga_id, live.set_aside)
-            self._effects.carry_out(live, reissue=before == 0)
+            reissue, live.is_stale = before == 0 or live.is_stale, False
+            self._effects.carry_out(live, reissue=reissue, foreign=not reissue)
             self._touch(live)
 
     def _not_there(self, live: Live) -> None:
@@ -354,15 +313,12 @@ class ProcessManager:
         live.busy = False
         live.set_timer(None, None)
         self._lives.pop(live.saga_id, None)
-        asks, waiters = tuple(live.asks), tuple(live.waiters)
+        asks = tuple(live.asks)
         live.asks.clear()
-        live.waiters.clear()
         for ask in asks:
             if ask.done is not None:
                 ask.done(error)
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+        live.answer_waiters(error)
 
     # -- what comes back -----------------------------------------------------------------------------
 
@@ -384,27 +340,16 @@ class ProcessManager:
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))
 
+    def _room_was_made(self) -> None:
+        self._places.feed_soon()
+
     def _hunger(self, live: Live) -> None:
         """It could go on, but found no room: it is woken in its turn when there is some."""
-        state = live.state
-        if state is None or self._closing or live.bindings is None:
-            return
-        fold = state.fold
-        if (fold.open_actions | fold.open_undos).bit_count() < self._settings.max_in_flight_per_saga:
-            self._hungry[live.saga_id] = None
-            self._feed_soon()
+        if live.state is not None and live.bindings is not None:
+            self._places.wait(live.state)
 
-    def _feed_soon(self) -> None:
-        if not self._feeding and self._hungry and not self._closing:
-            self._feeding = True
-            self._loop.call_soon(self._feed)
-
-    def _feed(self) -> None:
-        self._feeding = False
-        while self._hungry and self._free_places() > 0:
-            saga_id = next(iter(self._hungry))
-            del self._hungry[saga_id]
-            live = self._lives.get(saga_id)
-            if live is not None and not live.busy:  # a busy one asks again when it is done
-                live.asks.append(Ask(Wake))
-                self._take_turn(live)
+    def _feed(self, saga_id: str) -> None:
+        live = self._lives.get(saga_id)
+        if live is not None and not live.busy:  # a busy one asks again when it is done
+            live.asks.append(Ask(Wake, in_turn=True))
+            self._take_turn_alone(live)

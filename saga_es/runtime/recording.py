@@ -25,7 +25,7 @@ def summarize(
         definition_version=state.fold.definition_version,
         status=state.status,
         ending=state.ending,
-        parked=state.parked or aside,
+        parked=state.parked or (aside if state.is_open else None),
         started_at=started_at,
         changed_at=changed_at,
     )

@@ -97,22 +97,25 @@ def _tell(
 
 
 class DaemonThreads:
-    """Threads of our own, made on demand, reused when idle, as many as there are calls.
+    """Threads of our own, made on demand, reused when idle, as many as there are calls, or as may be.
 
     A stock ThreadPoolExecutor joins its threads when the interpreter exits, so that one hanging call holds
-    it for as long as it hangs; these are daemons. How many run is bounded by who submits.
+    it for as long as it hangs; these are daemons.
 
     Args:
         name: what the threads are called in a debugger.
         idle: after how long without work a thread ends.
+        most: how many there are at most; calls beyond wait for one. By default whoever submits has a limit.
     """
 
-    def __init__(self, name: str = "saga_es", *, idle: timedelta = IDLE) -> None:
+    def __init__(self, name: str = "saga_es", *, idle: timedelta = IDLE, most: int | None = None) -> None:
         self._name = name
         self._idle_for = idle.total_seconds()
         self._lock = threading.Lock()
         self._idle: deque[SimpleQueue[Job | None]] = deque()  # the newest on the right is taken first
-        self._made = 0
+        self._most = most
+        self._waiting: deque[Job] = deque()
+        self._made = self._running = 0
         self._closed = False
 
     def submit(self, function: Callable[[], T], done: Done[T]) -> None:
@@ -123,6 +126,10 @@ class DaemonThreads:
             if self._idle:
                 self._idle.pop().put(job)
                 return
+            if self._most is not None and self._running >= self._most:
+                self._waiting.append(job)
+                return
+            self._running += 1
             self._made += 1
             name = f"{self._name}-{self._made}"
         inbox: SimpleQueue[Job | None] = SimpleQueue()
@@ -130,6 +137,8 @@ class DaemonThreads:
         try:
             threading.Thread(target=self._work, args=(inbox,), name=name, daemon=True).start()
         except RuntimeError as error:  # the system has no more threads; the call never began
+            with self._lock:
+                self._running -= 1
             loop.call_soon(job.refuse, error)
 
     def close(self) -> None:
@@ -145,13 +154,18 @@ class DaemonThreads:
             tell = job.run()
             del job  # what it holds must not live on in an idle thread
             with self._lock:  # idle before the loop knows, so that its next call finds this thread
-                if not self._closed:
+                if self._waiting:
+                    inbox.put(self._waiting.popleft())
+                elif not self._closed:
                     self._idle.append(inbox)
             tell()
             del tell
             with self._lock:
                 if self._closed and inbox.empty():
+                    self._running -= 1
                     return
+        with self._lock:
+            self._running -= 1
 
     def _next(self, inbox: SimpleQueue[Job | None]) -> Job | None:
         while True:

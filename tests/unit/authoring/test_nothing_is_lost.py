@@ -1,4 +1,5 @@
 """No step, compensation, probe or key gets lost without a word."""
+# ruff: noqa: F811 - classes that say a thing twice
 
 from __future__ import annotations
 

@@ -1,0 +1,98 @@
+"""Waiting for a store that may be away: again and again, with jittered pauses, and never for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from saga_es.errors import StoreUnavailable
+from saga_es.model.times import LATEST, later
+from saga_es.runtime.timers import Timers
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = timedelta(milliseconds=50)
+LONGEST_PAUSE: Final = timedelta(seconds=2)
+MOMENT: Final = timedelta(seconds=1)
+"""What a store that answers has at least, however short the caller's time."""
+
+
+class Patience:
+    """Asks a store what may be asked twice: reads, and appends by version, which are read back.
+
+    Args:
+        url: the store's address for messages.
+        limit: how long is waited by default.
+        chance: in [0, 1), for the jitter of pauses.
+    """
+
+    def __init__(self, timers: Timers, *, url: str, limit: timedelta, chance: Callable[[], float]) -> None:
+        self._timers, self._url, self._limit, self._chance = timers, url, limit, chance
+
+    async def ask(
+        self,
+        make: Callable[[], Awaitable[T]],
+        what: str,
+        *,
+        saga_id: str | None = None,
+        until: datetime | None = None,
+    ) -> T:
+        """Return what ``make()`` brings; asked once more at once, then with pauses.
+
+        Args:
+            make: asks, and raises StoreUnavailable where the store does not answer.
+            what: is being asked, for the error.
+            saga_id: of whom something is to be recorded.
+            until: aware UTC; by default the limit from now.
+
+        Raises:
+            StoreUnavailable: it did not answer in time.
+        """
+        end = later(self._timers.now(), self._limit) if until is None else until
+        pause = timedelta(0)
+        while True:
+            try:
+                return await self._in_time(make(), end, what, saga_id)
+            except StoreUnavailable as error:
+                left = end - self._timers.now()
+                if left < FIRST_PAUSE:
+                    raise StoreUnavailable(self._url, problem=error.problem, saga_id=saga_id) from error
+            if pause:
+                await self._wait(min(pause, left / 2) * (0.5 + self._chance() / 2))
+            pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+
+    async def _in_time(self, asked: Awaitable[T], end: datetime, what: str, saga_id: str | None) -> T:
+        if end >= LATEST:
+            return await asked
+        task = asyncio.ensure_future(asked)
+        if await within(self._timers, task, end):
+            return task.result()
+        task.cancel()
+        raise StoreUnavailable(self._url, problem=f"{what} got no answer in time", saga_id=saga_id)
+
+    async def _wait(self, pause: timedelta) -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await within(self._timers, over, later(self._timers.now(), pause))
+
+
+async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool:
+    """Wait for a task until ``end`` at most, and return whether it is done; a task that is not goes on."""
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def open_gate(*_: object) -> None:
+        if not gate.done():
+            gate.set_result(None)
+
+    task.add_done_callback(open_gate)
+    timer = timers.at(end, open_gate)
+    try:
+        await gate
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    finally:
+        timer.cancel()
+        task.remove_done_callback(open_gate)
+    return task.done()

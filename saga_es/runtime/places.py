@@ -1,0 +1,67 @@
+"""How many attempts may begin, and which sagas wait for a place: first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from saga_es.model.state import SagaState
+from saga_es.runtime.settings import Settings
+
+
+class Places:
+    """The engine's places for attempts.
+
+    Args:
+        in_flight: how many places attempts hold.
+        feed: lets a saga (its id) go on that waited for a place; false if it can't now and asks again itself.
+
+    Attributes:
+        reserved: places of attempts that are decided and not yet begun, since their dispatch is being recorded.
+        is_shut: nothing begins any more, or just now.
+    """
+
+    def __init__(self, settings: Settings, in_flight: Callable[[], int], feed: Callable[[str], None]) -> None:
+        self._most, self._most_of_one = settings.max_in_flight, settings.max_in_flight_per_saga
+        self._in_flight, self._feed = in_flight, feed
+        self._hungry: dict[str, None] = {}
+        self._is_feeding = False
+        self._loop = asyncio.get_running_loop()
+        self.reserved = 0
+        self.is_shut = False
+
+    def room(self, state: SagaState, *, in_turn: bool) -> int:
+        """Return how many attempts of a saga may begin now; ``in_turn`` where it has waited for its turn."""
+        if self.is_shut:
+            return 0
+        free = self._free
+        if not in_turn and free <= len(self._hungry):
+            return 0  # as many have waited longer
+        return max(0, min(self._most_of_one - _in_flight_of(state), free))
+
+    def wait(self, state: SagaState) -> None:
+        """Note that a saga could go on, and has no room: it is fed in its turn."""
+        if not self.is_shut and _in_flight_of(state) < self._most_of_one:
+            self._hungry[state.saga_id] = None
+            self.feed_soon()
+
+    def feed_soon(self) -> None:
+        """A place may be free: let those who wait have it, in a later turn of the loop."""
+        if self._hungry and not self._is_feeding and not self.is_shut:
+            self._is_feeding = True
+            self._loop.call_soon(self._feed_in_turn)
+
+    def _feed_in_turn(self) -> None:
+        self._is_feeding = False
+        while self._hungry and self._free > 0 and not self.is_shut:
+            saga_id = next(iter(self._hungry))
+            del self._hungry[saga_id]
+            self._feed(saga_id)
+
+    @property
+    def _free(self) -> int:
+        return self._most - self._in_flight() - self.reserved
+
+
+def _in_flight_of(state: SagaState) -> int:
+    return (state.fold.open_actions | state.fold.open_undos).bit_count()

@@ -1,0 +1,122 @@
+"""What gathered for one saga is decided together, each on top of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from saga_es.errors import SagaError
+from saga_es.model.commands import Defaults
+from saga_es.model.decide import Decided, decide_with_state
+from saga_es.model.events import CompensationDispatched, Event, StepDispatched
+from saga_es.model.state import SagaState
+from saga_es.runtime.clock import Clock
+from saga_es.runtime.live import Ask, Live
+from saga_es.runtime.places import Places
+from saga_es.runtime.recording import make_append
+from saga_es.store.port import Append, Store
+
+DISPATCHES: Final = (StepDispatched, CompensationDispatched)
+"""Asked by type: isinstance of a model's class is slow."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one saga's gathered asks came to.
+
+    Attributes:
+        verdicts: of each ask, ``None`` or why it was refused.
+        state: once the events are recorded.
+        at: when it was decided.
+        dispatched: how many attempts it begins; they hold reserved places until it is recorded.
+    """
+
+    asks: Sequence[Ask]
+    state: SagaState
+    at: datetime
+    verdicts: list[Exception | None] = field(default_factory=list["Exception | None"])
+    events: list[Event] = field(default_factory=list[Event])
+    dispatched: int = 0
+
+    def refuse(self, error: Exception) -> None:
+        """Nothing of it is recorded."""
+        self.verdicts = [error] * len(self.asks)
+
+
+class Turns:
+    """Decides turns, with the time, chance and room of the moment.
+
+    Args:
+        defaults: the engine's policies for what a plan leaves open.
+        chance: in [0, 1), for the jitter of retries.
+    """
+
+    def __init__(
+        self, *, store: Store, clock: Clock, places: Places, defaults: Defaults, chance: Callable[[], float]
+    ) -> None:
+        self._store, self._clock, self._places = store, clock, places
+        self._defaults, self._chance = defaults, chance
+
+    def take(self, live: Live) -> Turn | None:
+        """Decide what was asked of a saga; ``None`` where it is not known yet what saga that is.
+
+        Raises:
+            Exception: an answer, or the passing of time, could not be decided on; the asks are as they were.
+        """
+        asks = tuple(live.asks)
+        if live.state is None:
+            first = asks[0]
+            if first.definition is None:  # known only from asks of an unknown saga; the load has settled that
+                return None
+            live.definition, live.bindings = first.definition, first.bindings
+            live.state = SagaState.unborn(first.definition, live.saga_id)
+        turn = Turn(asks, live.state, self._clock.now())
+        try:
+            for ask in asks:
+                turn.verdicts.append(self._decide(live, turn, ask))
+        except Exception:
+            self._places.reserved -= turn.dispatched
+            raise
+        live.asks.clear()
+        return turn
+
+    def _decide(self, live: Live, turn: Turn, ask: Ask) -> Exception | None:
+        try:
+            decided = self._decided(live, turn, ask)
+        except SagaError as error:
+            return error
+        except Exception as error:
+            if ask.done is None:  # nobody would be told
+                raise
+            return error
+        turn.state = decided.state
+        turn.events.extend(decided.events)
+        begun = sum(type(event) in DISPATCHES for event in decided.events)
+        turn.dispatched += begun
+        self._places.reserved += begun
+        return None
+
+    def _decided(self, live: Live, turn: Turn, ask: Ask) -> Decided:
+        assert live.definition is not None  # noqa: S101 - set with the state
+        room = 0 if live.bindings is None else self._places.room(turn.state, in_turn=ask.in_turn)
+        command = ask.make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
+        return decide_with_state(live.definition, turn.state, command)
+
+    def append_of(self, live: Live, turn: Turn) -> Append:
+        """Return the append of a turn's events; raises what their encoding does."""
+        assert live.state is not None  # noqa: S101 - a turn has one
+        return make_append(
+            self._store,
+            live.state,
+            turn.state,
+            turn.events,
+            at=turn.at,
+            started_at=live.started_at,
+            aside=live.set_aside,
+        )
+
+    def end(self, turn: Turn) -> None:
+        """Its appends are recorded, or refused: its attempts hold places of their own, or none."""
+        self._places.reserved -= turn.dispatched
