@@ -6,7 +6,6 @@ nothing is booked twice: both sagas have ended.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from examples.trip.agency import Agency
 from examples.trip.saga import BuyPackage, Trip
 from saga_es import SagaEngine
+from saga_es.cli.exits import run_until_terminated, terminable
 
 
 async def main(folder: Path) -> None:
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         kept = Path(sys.argv[1])
         kept.mkdir(parents=True, exist_ok=True)
-        asyncio.run(main(kept))
+        run_until_terminated(main(kept))
     else:
-        with tempfile.TemporaryDirectory() as name:
-            asyncio.run(main(Path(name)))
+        with terminable(), tempfile.TemporaryDirectory() as name:
+            run_until_terminated(main(Path(name)))

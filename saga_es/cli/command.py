@@ -12,6 +12,7 @@ from typing import TypedDict, TypeVar, Unpack
 import click
 
 from saga_es.cli import values, words
+from saga_es.cli.exits import terminable
 from saga_es.cli.reading import opened, read_history
 from saga_es.cli.terminal import Verbs, say, write_exactly, write_json
 from saga_es.model.lifecycle import SagaStatus
@@ -151,6 +152,6 @@ def demo(pace: float, keep: Path | None) -> None:
     """Sell a trip to Rio: a success, a failure that is undone, and a crash that is survived."""
     from saga_es.cli.demo import run_demo  # noqa: PLC0415 - the engine is loaded for this verb alone
 
-    with ExitStack() as stack:
+    with terminable(), ExitStack() as stack:
         directory = keep or Path(stack.enter_context(TemporaryDirectory(prefix="saga-es-demo-")))
         run_demo(directory, timedelta(seconds=pace), kept=keep is not None)

@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from saga_es import SagaEngine
+from saga_es.cli.exits import run_until_terminated
 from saga_es.cli.reading import opened, read_history
 from saga_es.cli.terminal import DefiniteNo, say, use_any_encoding
 from saga_es.cli.trip import HOTEL, BuyPackage, Trip, World
@@ -37,7 +38,7 @@ def run_demo(directory: Path, pace: timedelta, *, kept: bool) -> None:
         raise click.UsageError(f"{directory / LOG} is there already; --keep wants a directory without one.")
     world = World(directory / BOOKS)
     say("A trip to Rio: plane, hotel and tourist tickets, sold as one package or not at all.")
-    asyncio.run(_both_customers(directory, pace, world))
+    run_until_terminated(_both_customers(directory, pace, world))
     _crash(directory, pace)
     _show_what_the_crash_left(directory)
     _resume(directory, pace)
@@ -149,7 +150,7 @@ def child_main(directory: Path, pace: timedelta, part: str) -> None:
     """Play one part of the demo in a process of its own."""
     use_any_encoding()
     saga = BuyPackage(World(directory / BOOKS), pace, hotel_hangs=part == "crash")
-    asyncio.run((_run_into_the_crash if part == "crash" else _go_on)(directory, saga))
+    run_until_terminated((_run_into_the_crash if part == "crash" else _go_on)(directory, saga))
 
 
 async def _run_into_the_crash(directory: Path, saga: BuyPackage) -> None:

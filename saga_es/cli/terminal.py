@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from saga_es.cli.values import safe
 from saga_es.errors import (
     InvalidInput,
     MissingExtra,
@@ -82,5 +83,8 @@ def write_json(text: str) -> None:
 
 
 def write_exactly(text: str) -> None:
-    """Write UTF-8 byte for byte; a newline only where somebody looks at it."""
-    click.echo(text.encode(), nl=sys.stdout.isatty())
+    """Write UTF-8 byte for byte; where somebody looks at it, with a newline and nothing that a terminal would obey."""
+    if sys.stdout.isatty():
+        click.echo(safe(text).encode())
+    else:
+        click.echo(text.encode(), nl=False)

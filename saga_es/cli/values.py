@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -14,9 +15,22 @@ from saga_es.model.definition import SignalDefinition
 from saga_es.model.problem import Problem
 from saga_es.model.summary import Page, SagaSummary
 
+OBEYED: Final = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+
 
 def dumps(value: JsonValue) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
+    return safe(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1))
+
+
+def safe(text: str) -> str:
+    r"""Return JSON with ``\uXXXX`` for what a terminal would obey, or what turns the reading direction.
+
+    It is the same JSON: JSON's own rules escape no more than U+0000 to U+001F.
+    """
+    return text.translate(OBEYED)
 
 
 def page_value(page: Page) -> JsonValue:
@@ -86,4 +100,4 @@ def problem_value(problem: Problem | None) -> JsonValue:
 def events_json(history: History) -> str:
     """``events --json``: the events as they stand in a history, an array with one of them a line."""
     lines = (json.dumps(event_value(recorded), ensure_ascii=False) for recorded in history.events)
-    return "[\n " + ",\n ".join(lines) + "\n]"
+    return safe("[\n " + ",\n ".join(lines) + "\n]")

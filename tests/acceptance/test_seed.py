@@ -99,6 +99,7 @@ def test_kevins_trace():
     assert run(Package(rooms=0))[1].trace() == KEVIN
 
 
+@pytest.mark.promise("seed.titles")
 def test_titles_default_to_names_with_spaces():
     def book_plane(trip: Trip) -> int:
         return 1
@@ -110,6 +111,7 @@ def test_titles_default_to_names_with_spaces():
     assert (booked.title, booked.compensation.title) == ("book plane", "cancel plane")
 
 
+@pytest.mark.promise("seed.mixed-functions")
 def test_plain_functions_run_elsewhere_and_the_loop_stays_free():
     met = threading.Barrier(2, timeout=10)
 
@@ -133,6 +135,7 @@ def test_plain_functions_run_elsewhere_and_the_loop_stays_free():
     assert results["plain"] != threading.main_thread().name
 
 
+@pytest.mark.promise("seed.parallel-start")
 def test_all_steps_start_together_where_nothing_orders_them():
     async def main():
         met = asyncio.Barrier(3)
@@ -154,6 +157,7 @@ def test_all_steps_start_together_where_nothing_orders_them():
     assert asyncio.run(main()).results == {"a": "a", "b": "b", "c": "c"}
 
 
+@pytest.mark.promise("seed.rejected-not-compensated", "error.Rejected")
 def test_the_rejected_step_is_not_compensated_and_every_other_is():
     package = Package(rooms=0)
     outcome, _ = run(package)
@@ -161,6 +165,7 @@ def test_the_rejected_step_is_not_compensated_and_every_other_is():
     assert (outcome.status, outcome.ending, outcome.residue) == ("failed", "compensated", ())
 
 
+@pytest.mark.promise("seed.rejected-not-compensated")
 def test_compensations_run_in_parallel():
     async def main():
         met = asyncio.Barrier(2)
@@ -185,6 +190,7 @@ def test_compensations_run_in_parallel():
 
 
 @pytest.mark.parametrize("what", ["step", "undo"])
+@pytest.mark.promise("seed.callables")
 def test_what_is_not_callable_is_refused_when_the_saga_is_defined(what):
     def fine(trip: Trip) -> int:
         return 1
@@ -198,6 +204,7 @@ def test_what_is_not_callable_is_refused_when_the_saga_is_defined(what):
         define("p", Trip).step(action, undo=undo)  # type: ignore[call-overload]
 
 
+@pytest.mark.promise("seed.ready-made-steps", "seed.chaining-and-piping")
 def test_ready_made_steps_and_steps_one_by_one_make_the_same_saga():
     def one(trip: Trip) -> int:
         return 1
@@ -213,12 +220,14 @@ def test_ready_made_steps_and_steps_one_by_one_make_the_same_saga():
     assert chained.definition.digest == piped.definition.digest == reduced.definition.digest
 
 
+@pytest.mark.promise("seed.empty-saga")
 def test_an_empty_saga_succeeds():
     outcome, history = run(define("empty", Trip))
     assert outcome.status == "succeeded"
     assert [recorded.type for recorded in history.events] == ["SagaStarted", "SagaSucceeded"]
 
 
+@pytest.mark.promise("seed.how-it-stands")
 def test_asking_a_saga_how_it_stands():
     async def main():
         gate = asyncio.Event()
@@ -243,6 +252,7 @@ def test_asking_a_saga_how_it_stands():
 # -- where it falls short ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("seed.step-exception")
 def test_an_exception_in_a_step_is_a_failure_like_any_other():
     undone = []
 
@@ -265,6 +275,7 @@ def test_an_exception_in_a_step_is_a_failure_like_any_other():
     assert sorted(undone, key=str) == [1, None]  # the call may have had its effect: undone with None
 
 
+@pytest.mark.promise("seed.compensation-exception")
 def test_an_exception_in_a_compensation_is_retried_then_parked_visibly():
     tries = []
 
@@ -295,6 +306,7 @@ def test_an_exception_in_a_compensation_is_retried_then_parked_visibly():
     assert state.steps["good"].status == "stuck"
 
 
+@pytest.mark.promise("seed.keyword-arguments")
 def test_keyword_arguments_of_plain_functions_work():
     def greet(trip: Trip, *, greeting: str, attempt: Attempt) -> str:
         return f"{greeting}, {trip.customer} ({attempt.number})"
@@ -303,6 +315,7 @@ def test_keyword_arguments_of_plain_functions_work():
     assert run(saga)[0].results == {"greet": "Olá, Maria (1)"}
 
 
+@pytest.mark.promise("seed.executor")
 def test_the_executor_is_used():
     def where(trip: Trip) -> str:
         return threading.current_thread().name
@@ -312,6 +325,7 @@ def test_the_executor_is_used():
     assert outcome.results["where"].startswith("mine")
 
 
+@pytest.mark.promise("seed.runs-once")
 def test_a_saga_id_runs_once():
     package = Package()
 
@@ -329,6 +343,7 @@ def test_a_saga_id_runs_once():
 
 
 @pytest.mark.parametrize("falsy", [0, [], "", False, None, {}])
+@pytest.mark.promise("seed.falsy-results")
 def test_falsy_results_are_results(falsy):
     async def returns(trip: Trip) -> int | list[int] | str | bool | dict[str, int] | None:
         return falsy
@@ -337,6 +352,7 @@ def test_falsy_results_are_results(falsy):
     assert (outcome.status, outcome.results) == ("succeeded", {"returns": falsy})
 
 
+@pytest.mark.promise("seed.recorded")
 def test_it_is_recorded_and_survives_the_process(tmp_path):
     url = f"sqlite:///{tmp_path}/sagas.db"
 

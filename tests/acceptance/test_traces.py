@@ -83,7 +83,7 @@ class Nothing(Saga[Trip], name="nothing"):
     pass
 
 
-@pytest.mark.promise("seed.traces")
+@pytest.mark.promise("seed.trace.maria", "seed.trace.kevin")
 @pytest.mark.parametrize("store", ["memory://", "sqlite:///{}/sagas.db"])
 @pytest.mark.parametrize(("customer", "trace"), [("Maria", MARIA), ("Kevin", KEVIN)])
 def test_the_trace_of(tmp_path, store, customer, trace):
@@ -101,6 +101,7 @@ def test_the_trace_of(tmp_path, store, customer, trace):
     assert asyncio.run(play()) == trace
 
 
+@pytest.mark.promise("seed.recorded")
 def test_the_trace_is_read_from_the_store_without_the_sagas_code(tmp_path):
     url = f"sqlite:///{tmp_path}/sagas.db"
 

@@ -139,7 +139,7 @@ def test_list_for_people(url):
     assert control_bytes(result.stdout) == []
 
 
-@pytest.mark.promise("cli.list")
+@pytest.mark.promise("cli.list", "cli.json")
 def test_list_as_json_and_its_filters(url):
     def ids(*arguments: str) -> list[str]:
         result = run("--store", url, "list", "--json", *arguments)
@@ -197,7 +197,7 @@ def test_show_prints_the_trace_and_what_remains(url):
     assert "to be undone once nothing is in flight" in draining
 
 
-@pytest.mark.promise("cli.show")
+@pytest.mark.promise("cli.show", "cli.json")
 def test_show_as_json(url):
     value = json.loads(run("--store", url, "show", "stuck", "--json").stdout)
     assert (value["saga_id"], value["status"], value["ending"]) == ("stuck", "compensating", None)
@@ -214,7 +214,7 @@ def test_show_as_json(url):
     assert (ended["ending"], ended["residue"], ended["remaining"]) == ("residue", ["book_hotel"], [])
 
 
-@pytest.mark.promise("cli.events")
+@pytest.mark.promise("cli.events", "cli.json")
 def test_events(url):
     lines = run("--store", url, "events", "compensated").stdout.splitlines()
     assert lines[0].endswith('\'buy package\' version 1 started  {"customer": "compensated\\u001b[2J"}')
@@ -225,7 +225,7 @@ def test_events(url):
     assert list(value[0]) == ["version", "type", "at", "data", "metadata"]
 
 
-@pytest.mark.promise("cli.export")
+@pytest.mark.promise("cli.export", "cli.json")
 def test_export_writes_the_history_byte_for_byte(url):
     for flags in ([], ["--json"]):
         result = run("--store", url, "export", "compensated", *flags)

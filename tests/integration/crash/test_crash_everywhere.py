@@ -53,7 +53,7 @@ def sweep(store: str, folder: Path, *options: str) -> tuple[Counter[str], list[s
 
 
 @pytest.mark.promise(
-    "case.crash-between-dispatch-and-record",
+    "case.crash",
     "invariant.3",
     "invariant.9",
     "invariant.11",
@@ -72,7 +72,7 @@ def test_killed_at_every_boundary(store, tmp_path, request, capsys):
     assert paths.total() == 600
 
 
-@pytest.mark.promise("case.crash-between-dispatch-and-record", "invariant.12")
+@pytest.mark.promise("case.crash", "invariant.12")
 def test_killed_again_at_every_boundary_of_the_recovery(tmp_path, capsys):
     options = ("--crashes", "2", "--orders", "1", "--only", "trip")
     paths, failures = sweep("sqlite", tmp_path, *options)
