@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-EVENTS: Final = "saga_events"
-"""The log's table: a name of our own, so that an application's `eventsourcing` tables can stand beside it."""
+EVENTS: Final = "saga_log"
+"""The log's table: no name that an application of `eventsourcing` takes, so that its tables can stand beside it."""
 
 INDEX: Final = "saga_index"
 SCHEMA: Final = "saga_schema"

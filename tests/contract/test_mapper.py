@@ -104,7 +104,7 @@ def old_log(tmp_path: Path) -> Path:
     columns = "originator_id, originator_version, topic, state"
     db = sqlite3.connect(path)
     with db:
-        db.executemany(f"INSERT INTO saga_events ({columns}) VALUES (?, ?, ?, ?)", LOG)
+        db.executemany(f"INSERT INTO saga_log ({columns}) VALUES (?, ?, ?, ?)", LOG)
     db.close()
     return path
 

@@ -334,7 +334,7 @@ def test_appends_notify_unless_told_otherwise(postgres_url: str):
     place = Place("postgresql", postgres_url, ExitStack())
     with place.stack, psycopg.connect(postgres_url, autocommit=True) as listener:
         silent, speaking = place.open(POSTGRES_NOTIFY="no").recorder, place.open().recorder
-        listener.execute("LISTEN saga_events")
+        listener.execute("LISTEN saga_log")
         silent.insert_events(rows("a", 3))
         speaking.insert_events(rows("b", 3))
         told = [it.pid for it in listener.notifies(timeout=PATIENCE, stop_after=1)]

@@ -30,7 +30,7 @@ PATIENCE = 60  # seconds
 SQLITE_ROUNDS, POSTGRES_ROUNDS = 25, 100
 
 TABLES = {
-    "saga_events": ["originator_id", "originator_version", "topic", "state", "notification_id"],
+    "saga_log": ["originator_id", "originator_version", "topic", "state", "notification_id"],
     "saga_index": [
         "saga_id", "definition", "definition_version", "status", "ending", "parked", "is_open", "started_at",
         "changed_at",
@@ -122,7 +122,7 @@ def test_eight_at_an_empty_file_of_sqlite(tmp_path: Path):
         said = [all_at_once(processes, environment(f"sqlite:///{path}")) for path in paths]
     assert said == [{"done"}] * SQLITE_ROUNDS
     for path in paths:
-        assert things_in(path) == {"table": {"saga_events", "saga_index", "saga_schema"}, "index": INDEXES}
+        assert things_in(path) == {"table": {"saga_log", "saga_index", "saga_schema"}, "index": INDEXES}
         with closing(sqlite3.connect(path)) as db:
             assert db.execute("SELECT version FROM saga_schema").fetchall() == [(1,)]
             (mode,) = db.execute("PRAGMA journal_mode").fetchone()

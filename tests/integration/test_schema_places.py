@@ -45,7 +45,7 @@ def test_a_relative_file_is_where_the_process_is(tmp_path: Path, monkeypatch: py
     assert store.url == "sqlite:///relative ?#%41.db"
     store.close()
     with closing(sqlite3.connect(tmp_path / "relative ?#%41.db")) as db:
-        assert db.execute("SELECT count(*) FROM saga_events").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM saga_log").fetchone() == (1,)
 
 
 @pytest.mark.promise("call.SagaEngine")

@@ -29,15 +29,15 @@ TURN_SECONDS: Final = 0.01
 SHOWN: Final = ", ".join(COLUMNS)
 STORED: Final = "originator_id, originator_version, topic, state"
 STREAM: Final = """
-SELECT originator_version, topic, state FROM saga_events
+SELECT originator_version, topic, state FROM saga_log
 WHERE originator_id=? AND originator_version>? AND originator_version<=? ORDER BY originator_version"""
 VERSION: Final = "SELECT max(version) FROM saga_schema"
 HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'"
 OPEN: Final = "(is_open OR :reason IS NULL)"
 """An ended saga is not shown as parked, however late somebody says so."""
 
-INSERT: Final = f"INSERT INTO saga_events ({STORED}) VALUES (?,?,?,?)"
-PREDECESSOR: Final = "SELECT 1 FROM saga_events WHERE originator_id=? AND originator_version=?"
+INSERT: Final = f"INSERT INTO saga_log ({STORED}) VALUES (?,?,?,?)"
+PREDECESSOR: Final = "SELECT 1 FROM saga_log WHERE originator_id=? AND originator_version=?"
 UPSERT: Final = (
     f"INSERT INTO saga_index ({SHOWN}) VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT (saga_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in CHANGING)
@@ -45,7 +45,7 @@ UPSERT: Final = (
 
 # The rowid is the notification id. It is declared: VACUUM renumbers those that are not.
 LOG: Final = """
-CREATE TABLE saga_events (
+CREATE TABLE saga_log (
   rowid INTEGER PRIMARY KEY, originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,
   topic TEXT NOT NULL, state BLOB NOT NULL, UNIQUE (originator_id, originator_version))"""
 ROWS: Final = """
@@ -78,7 +78,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     """
 
     def __init__(self, datastore: SQLiteDatastore, *, path: str, busy_seconds: int = BUSY_SECONDS) -> None:
-        super().__init__(datastore, events_table_name="saga_events")
+        super().__init__(datastore, events_table_name="saga_log")
         self._path, self._busy_seconds = path, busy_seconds
         self._readers = Readers(path, busy_seconds=busy_seconds)
         self._write_lock = threading.Lock()
@@ -203,7 +203,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        query = f"SELECT {STORED} FROM saga_events WHERE originator_id=?"
+        query = f"SELECT {STORED} FROM saga_log WHERE originator_id=?"
         values: list[object] = [originator_id]
         for condition, value in ((" AND originator_version>?", gt), (" AND originator_version<=?", lte)):
             if value is not None:
@@ -220,12 +220,12 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     def select_many(self, streams: Sequence[str]) -> Sequence[Row]:
         """Return (stream, version, topic, state) of whole streams, one after another, each in order."""
         among = "originator_id IN (SELECT value FROM json_each(?))"
-        query = f"SELECT {STORED} FROM saga_events WHERE {among} ORDER BY 1, 2"
+        query = f"SELECT {STORED} FROM saga_log WHERE {among} ORDER BY 1, 2"
         return self._readers.rows(query, [json.dumps(streams)])
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
         """Return the last version of each stream that has any."""
-        query = "SELECT originator_id, max(originator_version) FROM saga_events"
+        query = "SELECT originator_id, max(originator_version) FROM saga_log"
         query += " WHERE originator_id IN (SELECT value FROM json_each(?)) GROUP BY 1"
         return dict(self._readers.rows(query, [json.dumps(streams)]))
 
@@ -246,7 +246,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         return [saga_id for (saga_id,) in self._readers.rows(query, [after or "", limit])]
 
     def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]:
-        query = "SELECT rowid, originator_id, originator_version FROM saga_events WHERE rowid>? ORDER BY rowid LIMIT ?"
+        query = "SELECT rowid, originator_id, originator_version FROM saga_log WHERE rowid>? ORDER BY rowid LIMIT ?"
         found = self._readers.rows(query, [position, limit])
         versions: dict[str, int] = {stream: version for _, stream, version in found}
         return found[-1][0] if found else position, versions
@@ -262,7 +262,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> list[Notification]:
-        query = f"SELECT rowid, {STORED} FROM saga_events WHERE rowid {'>=' if inclusive_of_start else '>'} ?"
+        query = f"SELECT rowid, {STORED} FROM saga_log WHERE rowid {'>=' if inclusive_of_start else '>'} ?"
         values: list[object] = [0 if start is None else start]
         if stop is not None:
             query, values = query + " AND rowid <= ?", [*values, stop]
@@ -272,7 +272,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         return [Notification(row[1], row[2], row[3], row[4], row[0]) for row in found]
 
     def max_notification_id(self) -> int:
-        ((last,),) = self._readers.rows("SELECT max(rowid) FROM saga_events")
+        ((last,),) = self._readers.rows("SELECT max(rowid) FROM saga_log")
         return cast("int", last)  # or None, whatever the stock signature says
 
     def changed_by_others(self) -> bool:

@@ -300,7 +300,7 @@ def test_what_was_set_aside_goes_on_once_it_can_be_read(file: House):
             parked = len((await engine.find(parked=True)).items)
         path = str(file.place.address).removeprefix("sqlite:///")
         with sqlite3.connect(path) as database:
-            database.execute("DELETE FROM saga_events WHERE topic = 'SagaExploded'")
+            database.execute("DELETE FROM saga_log WHERE topic = 'SagaExploded'")
         database.close()
         async with file.engine(saga) as engine:
             free = len((await engine.find(parked=True)).items)
