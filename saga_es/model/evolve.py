@@ -18,7 +18,7 @@ def apply(fold: Fold, event: ev.Event) -> None:
         IllegalTransition: a lifecycle has no row for it; the fold may be half changed then, so drop it.
         UnknownStep, UnknownSignal: the plan has no node of that name.
     """
-    _BY_TYPE[type(event)](fold, event)
+    HANDLERS[type(event)](fold, event)
     fold.version += 1
 
 
@@ -336,4 +336,4 @@ _HANDLERS: Final = {
     ev.SagaPaused: _saga_paused,
     ev.SagaResumed: _saga_resumed,
 }
-_BY_TYPE: Final = cast("Mapping[type[ev.Event], Callable[[Fold, ev.Event], None]]", _HANDLERS)
+HANDLERS: Final = cast("Mapping[type[ev.Event], Callable[[Fold, ev.Event], None]]", _HANDLERS)

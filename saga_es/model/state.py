@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Event, Recorded
-from saga_es.model.evolve import apply
+from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
 from saga_es.model.lifecycle import UNBORN, Ending, SagaStatus, SignalStatus, StepStatus
 from saga_es.model.node import Node
@@ -225,4 +225,6 @@ def _apply_all(fold: Fold, events: Iterable[Event | Recorded], upto: int | None)
     if upto is not None:
         events = islice(events, max(0, upto - fold.version))
     for item in events:
-        apply(fold, item.event if isinstance(item, Recorded) else item)
+        event = item.event if isinstance(item, Recorded) else item
+        HANDLERS[type(event)](fold, event)  # apply, written out
+        fold.version += 1
