@@ -18,6 +18,9 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, Event, Recorded
 
 DEFINED: Final = "SagaDefined"
+MAKE: Final = cast("Callable[[type[Recorded], tuple[object, ...]], Recorded]", getattr(tuple, "__new__"))  # noqa: B009 - its type says less
+"""Makes a Recorded in half the time that its own constructor takes."""
+
 NO_METADATA: Final[Mapping[str, JsonValue]] = {}
 E = TypeVar("E")
 Row = tuple[int, str, bytes]
@@ -107,7 +110,7 @@ class SagaMapper(Mapper[str]):
         # Written out for what nearly every row is, plain and of the newest schema: a long replay spends most of its
         # time here. Whatever is otherwise is looked at with care.
         validators, is_plain = self._validators, self._is_plain
-        made: Callable[..., Recorded] = tuple.__new__  # pyright: ignore[reportUnknownMemberType] - past its own lambda
+        made = MAKE
         events: list[Recorded] = []
         last = ""
         said: Mapping[str, Any] | None  # Any: what a State says
