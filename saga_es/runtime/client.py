@@ -30,6 +30,7 @@ from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import LEAVING, READERS, Loader
+from saga_es.runtime.opening import Opening
 from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.recording import make_append
 from saga_es.runtime.registry import Registry
@@ -78,8 +79,12 @@ class SagaClient(Face):
         address, settings = self._store_address, self._settings
         threads, timers = DaemonThreads(most=READERS), Timers(self._clock)
         patience = Patience(timers, url=shown(address), limit=settings.store_timeout, chance=self._chance)
-        opening = partial(open_store, address, migrate=settings.migrate)
-        store = await patience.ask(lambda: awaited(threads, opening), "opening the store")
+        opening = Opening(partial(open_store, address, migrate=settings.migrate))
+        try:
+            store = await patience.ask(lambda: awaited(threads, opening), "opening the store")
+        except BaseException:
+            await opening.give_up(timers)
+            raise
         loader = Loader(store, self._registry, threads, self._clock)
         self._entered = _Entered(store, loader, patience, threads, timers)
         return self

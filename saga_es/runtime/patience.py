@@ -19,6 +19,10 @@ MOMENT: Final = timedelta(seconds=1)
 """What a store that answers has at least, however short the caller's time."""
 
 
+class _NoAnswer(Exception):
+    """Neither yes nor no in time."""
+
+
 class Patience:
     """Asks a store what may be asked twice: reads, and appends by version, which are read back.
 
@@ -51,26 +55,31 @@ class Patience:
             StoreUnavailable: it did not answer in time.
         """
         end = later(self._timers.now(), self._limit) if until is None else until
-        pause = timedelta(0)
+        pause, said = timedelta(0), ""
         while True:
             try:
-                return await self._in_time(make(), end, what, saga_id)
+                return await self._in_time(make(), end)
             except StoreUnavailable as error:
+                said = error.problem
                 left = end - self._timers.now()
                 if left < FIRST_PAUSE:
-                    raise StoreUnavailable(self._url, problem=error.problem, saga_id=saga_id) from error
+                    raise StoreUnavailable(self._url, problem=said, saga_id=saga_id) from error
+            except _NoAnswer:
+                before = f" (the last one before: {said})" if said else ""
+                problem = f"{what} got no answer in time{before}"
+                raise StoreUnavailable(self._url, problem=problem, saga_id=saga_id) from None
             if pause:
                 await self._wait(min(pause, left / 2) * (0.5 + self._chance() / 2))
             pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
-    async def _in_time(self, asked: Awaitable[T], end: datetime, what: str, saga_id: str | None) -> T:
+    async def _in_time(self, asked: Awaitable[T], end: datetime) -> T:
         if end >= LATEST:
             return await asked
         task = asyncio.ensure_future(asked)
         if await within(self._timers, task, end):
             return task.result()
         task.cancel()
-        raise StoreUnavailable(self._url, problem=f"{what} got no answer in time", saga_id=saga_id)
+        raise _NoAnswer
 
     async def _wait(self, pause: timedelta) -> None:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -35,8 +35,8 @@ class Places:
         if self.is_shut:
             return 0
         free = self._free
-        if not in_turn and free <= len(self._hungry):
-            return 0  # as many have waited longer
+        if not in_turn:
+            free -= len(self._hungry)  # one each for those who have waited longer
         return max(0, min(self._most_of_one - _in_flight_of(state), free))
 
     def wait(self, state: SagaState) -> None:

@@ -164,19 +164,23 @@ class DaemonThreads:
                 if self._closed and inbox.empty():
                     self._running -= 1
                     return
-        with self._lock:
-            self._running -= 1
 
     def _next(self, inbox: SimpleQueue[Job | None]) -> Job | None:
+        """Return the next job, or ``None`` where this thread ends, and is counted no more."""
         while True:
             try:
-                return inbox.get(timeout=self._idle_for)
+                job = inbox.get(timeout=self._idle_for)
             except Empty:
                 with self._lock:
                     if inbox in self._idle:
                         self._idle.remove(inbox)
+                        self._running -= 1
                         return None
-                # Taken in this very moment: its job is on the way.
+                continue  # taken in this very moment: its job is on the way
+            if job is None:
+                with self._lock:
+                    self._running -= 1
+            return job
 
 
 class ExecutorThreads:

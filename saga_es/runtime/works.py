@@ -19,6 +19,7 @@ from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.following import Follower
 from saga_es.runtime.loading import LEAVING, READERS, Loader
+from saga_es.runtime.opening import Opening
 from saga_es.runtime.patience import Patience, within
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
@@ -99,8 +100,12 @@ class Works:
         """Open the store, take the engine's place on it, and resume what is unfinished."""
         reading, timers = DaemonThreads(most=READERS), Timers(clock)
         patience = Patience(timers, url=shown(address), limit=settings.store_timeout, chance=chance)
-        opening = partial(claimed, address, settings.migrate)
-        store = await patience.ask(lambda: awaited(reading, opening), "opening the store")
+        opening = Opening(partial(claimed, address, settings.migrate))
+        try:
+            store = await patience.ask(lambda: awaited(reading, opening), "opening the store")
+        except BaseException:
+            await opening.give_up(timers)
+            raise
         works = cls(
             store,
             reading,
