@@ -109,6 +109,14 @@ class Live:
         self.handed.undos &= ~self.foreign.undos
         self.foreign = Handed()
 
+    def refuse(self, error: Exception) -> None:
+        """Answer everything that is asked, and everybody who waits, with an error."""
+        asks, self.asks = self.asks, deque()
+        for ask in asks:
+            if ask.done is not None:
+                ask.done(error)
+        self.answer_waiters(error)
+
     def answer_waiters(self, answer: Ended | Exception) -> None:
         """Tell whoever waits for the end."""
         for waiter in tuple(self.waiters):

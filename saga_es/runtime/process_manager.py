@@ -148,11 +148,7 @@ class ProcessManager:
     def abandon(self, error: Exception) -> None:
         """Answer everybody who still waits."""
         for live in self._lives.values():
-            for ask in live.asks:
-                if ask.done is not None:
-                    ask.done(error)
-            live.asks.clear()
-            live.answer_waiters(error)
+            live.refuse(error)
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
@@ -313,12 +309,7 @@ class ProcessManager:
         live.busy = False
         live.set_timer(None, None)
         self._lives.pop(live.saga_id, None)
-        asks = tuple(live.asks)
-        live.asks.clear()
-        for ask in asks:
-            if ask.done is not None:
-                ask.done(error)
-        live.answer_waiters(error)
+        live.refuse(error)
 
     # -- what comes back -----------------------------------------------------------------------------
 
