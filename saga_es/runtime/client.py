@@ -22,7 +22,7 @@ from saga_es.model.commands import StartSaga
 from saga_es.model.decide import decide_with_state
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
-from saga_es.model.state import SagaState, replay
+from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
 from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
@@ -188,11 +188,11 @@ class SagaClient(Face):
 
     def _state(self, saga_id: str) -> tuple[SagaState, SagaBindings | None]:
         store, loader, _ = self._open
-        events = store.read(saga_id)
-        if not events:
+        stream = store.stream(saga_id)
+        if not stream:
             raise UnknownSaga(saga_id)
-        fit = self._registry.fit(loader.plan_of(saga_id, events))
-        return replay(fit.definition, events, saga_id=saga_id), fit.bindings
+        found = loader.found(stream)
+        return found.state, found.fit.bindings
 
     def _append(
         self, store: Store, loader: Loader, saga_id: str, make: MakeCommand, start: SagaDefinition | None
@@ -200,12 +200,12 @@ class SagaClient(Face):
         """Read, decide, append; blocking. Lost races are read back and decided again."""
         conflict: VersionConflict | None = None
         while True:
-            events = store.read(saga_id)
-            if conflict is not None and conflict.expected == len(events):
+            stream = store.stream(saga_id)
+            if conflict is not None and conflict.expected == len(stream):
                 raise conflict  # nobody was first: the store refuses what follows on what it shows
-            if events:
-                definition = self._registry.fit(loader.plan_of(saga_id, events)).definition
-                state = replay(definition, events, saga_id=saga_id)
+            found = loader.found(stream) if stream else None
+            if found is not None:
+                definition, state = found.fit.definition, found.state
             elif start is not None:
                 definition, state = start, SagaState.unborn(start, saga_id)
             else:
@@ -215,7 +215,7 @@ class SagaClient(Face):
             decided = decide_with_state(definition, state, command)
             if not decided.events:
                 return
-            started_at = events[0].at if events else None
+            started_at = None if found is None else found.started_at
             append = make_append(store, state, decided.state, decided.events, at=at, started_at=started_at)
             conflict = _conflict(store, append)
             if conflict is None:

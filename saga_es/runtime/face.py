@@ -211,7 +211,7 @@ def read_history(store: Store, loader: Loader, saga_id: str) -> History:
     events = store.read(saga_id)
     if not events:
         raise UnknownSaga(saga_id)
-    return History.of(saga_id, loader.plan_of(saga_id, events), events)
+    return History.of(saga_id, loader.plan_of(saga_id, events[0]), events)
 
 
 def outcome_with(bindings: SagaBindings | None, state: SagaState) -> Outcome:

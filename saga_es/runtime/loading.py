@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from saga_es.errors import StoredEventError, UnknownSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded, SagaStarted
-from saga_es.model.state import replay, replay_onto
+from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Live
-from saga_es.runtime.registry import Registry
+from saga_es.runtime.registry import Fit, Registry
 from saga_es.runtime.threads import Threads, awaited
 from saga_es.store.port import Store
+from saga_es.store.stream import Stream
 
 T = TypeVar("T")
 PAGE = 500
@@ -23,6 +25,20 @@ READERS: Final = 16
 
 LEAVING: Final = timedelta(seconds=2)
 """How long each phase of leaving waits for a store that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A saga as its stream tells it, what can go on with it, and when it was started."""
+
+    state: SagaState
+    fit: Fit
+    started_at: datetime
+
+    def give(self, live: Live) -> None:
+        fit = self.fit
+        live.definition, live.bindings, live.incompatible = fit.definition, fit.bindings, fit.incompatible
+        live.state, live.started_at = self.state, self.started_at
 
 
 class Loader:
@@ -38,26 +54,29 @@ class Loader:
 
     async def load(self, live: Live) -> None:
         """Bring a saga up to what is recorded; its state stays ``None`` where nothing is."""
-        known = live.state.version if live.state is not None else 0
-        events = await self.read(lambda: self._store.read(live.saga_id, after=known))
-        if known == 0 or live.state is None:
+        before = live.state
+        if before is None or before.version == 0:
             live.state = None
-            if events:
-                plan = await self.read(lambda: self.plan_of(live.saga_id, events))
-                self.fold(live, events, plan)
+            found = await self.read(lambda: self._found(live.saga_id))
+            if found is not None:
+                found.give(live)
         else:
-            live.state = replay_onto(live.state, events)
+            live.state = await self.read(
+                lambda: self._store.stream(live.saga_id, after=before.version).replay_onto(before)
+            )
 
-    def fold(self, live: Live, events: Sequence[Recorded], plan: SagaDefinition) -> None:
-        """Give a saga its state, its plan and what can run it."""
-        fit = self._registry.fit(plan)
-        live.definition, live.bindings, live.incompatible = fit.definition, fit.bindings, fit.incompatible
-        live.state = replay(fit.definition, events, saga_id=live.saga_id)
-        live.started_at = events[0].at
+    def _found(self, saga_id: str) -> Found | None:
+        stream = self._store.stream(saga_id)
+        return self.found(stream) if stream else None
 
-    def plan_of(self, saga_id: str, events: Sequence[Recorded]) -> SagaDefinition:
-        """Return the recorded plan of a stream; blocking."""
-        first = events[0]
+    def found(self, stream: Stream) -> Found:
+        """Return a saga as a stream that has events tells it; blocking."""
+        first = stream.first()
+        fit = self._registry.fit(self.plan_of(stream.saga_id, first))
+        return Found(stream.replay(fit.definition), fit, first.at)
+
+    def plan_of(self, saga_id: str, first: Recorded) -> SagaDefinition:
+        """Return the recorded plan of a stream that begins with ``first``; blocking."""
         if not isinstance(first.event, SagaStarted):
             problem = "a saga's first event has to be SagaStarted"
             raise StoredEventError(saga_id, version=first.version, type=first.type, problem=problem)
@@ -79,7 +98,7 @@ class Loader:
         events = self._store.read(saga_id, upto=1)
         if not events:
             raise UnknownSaga(saga_id)
-        return self.plan_of(saga_id, events)
+        return self.plan_of(saga_id, events[0])
 
     async def open_page(self, after: str | None) -> tuple[list[Live], str | None]:
         """Return the next page of sagas that recovery looks at, and where the one after it begins.
@@ -91,12 +110,10 @@ class Loader:
     def _open_page(self, after: str | None) -> tuple[list[Live], str | None]:
         saga_ids = self._store.open_sagas(after=after, limit=PAGE)
         lives: list[Live] = []
-        for saga_id, events in self._store.read_many(saga_ids).items():
+        for saga_id, stream in self._store.streams(saga_ids).items():
             live = Live(saga_id)
             try:
-                if isinstance(events, Exception):
-                    raise events  # noqa: TRY301 - what keeps a stream from being read is one more reason below
-                self.fold(live, events, self.plan_of(saga_id, events))
+                self.found(stream).give(live)
             except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
                 self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
                 continue

@@ -21,7 +21,6 @@ from eventsourcing.utils import Environment, EnvType
 
 from saga_es.errors import (
     InvalidInput,
-    StoredEventError,
     StoreInUse,
     StoreSchemaError,
     StoreUnavailable,
@@ -35,6 +34,7 @@ from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
 from saga_es.store.port import Append, Changes
 from saga_es.store.schema import LAST, SCHEMA_VERSION
+from saga_es.store.stream import Stream
 
 PLANS: Final = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
 PREFIX: Final = "SAGA_ES_"
@@ -226,18 +226,18 @@ class SagaApplication(Application[str]):
             found = self._log.select_stream(saga_id, after, LAST if upto is None else upto)
         return self._map.decode_stream(saga_id, found, after=after)
 
-    def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
-        streams: dict[str, list[Row]] = {saga_id: [] for saga_id in saga_ids}
+    def stream(self, saga_id: str, *, after: int = 0) -> Stream:
+        if not saga_id.isprintable():
+            return Stream(self._map, saga_id, ())
+        with self._reaching():
+            return Stream(self._map, saga_id, self._log.select_stream(saga_id, after, LAST), after=after)
+
+    def streams(self, saga_ids: Sequence[str]) -> Mapping[str, Stream]:
+        rows: dict[str, list[Row]] = {saga_id: [] for saga_id in saga_ids}
         with self._reaching():
             for saga_id, version, topic, state in self._log.select_many(saga_ids):
-                streams[saga_id].append((version, topic, state))
-        return {saga_id: self._decoded(saga_id, rows) for saga_id, rows in streams.items()}
-
-    def _decoded(self, saga_id: str, rows: Sequence[Row]) -> tuple[Recorded, ...] | Exception:
-        try:
-            return self._map.decode_stream(saga_id, rows)
-        except StoredEventError as error:
-            return error
+                rows[saga_id].append((version, topic, state))
+        return {saga_id: Stream(self._map, saga_id, found) for saga_id, found in rows.items()}
 
     def summary(self, saga_id: str) -> SagaSummary | None:
         if not saga_id.isprintable():

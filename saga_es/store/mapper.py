@@ -16,6 +16,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 from saga_es.errors import StoredEventError
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, Event, Recorded
+from saga_es.model.facts import Fact
 
 DEFINED: Final = "SagaDefined"
 MAKE: Final = cast("Callable[[type[Recorded], tuple[object, ...]], Recorded]", getattr(tuple, "__new__"))  # noqa: B009 - its type says less
@@ -133,6 +134,30 @@ class SagaMapper(Mapper[str]):
             events.append(self._decoded(saga_id, row))
         return tuple(events)
 
+    def facts(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> Iterable[Fact]:
+        """Return what a stream's rows say, in the newest schema, for a fold that trusts the log.
+
+        Looked at is that no row is missing and that each is of the newest schema, or can be made so: no field is
+        validated, and what is wrong may raise anything.
+        """
+        if rows and rows[-1][0] != after + len(rows):
+            problem = "a version before it is missing"
+            raise StoredEventError(saga_id, version=rows[-1][0], type=rows[-1][1], problem=problem)
+        states = [row[2] if self._is_plain else self._unwrap(row[2]) for row in rows]
+        # One text for all: that takes half the time of a text each.
+        said = pydantic_core.from_json(b"[%b]" % b",".join(states))
+        of_version_1 = self._validators
+        plain = 2  # members: "at" and "data", without the "v" of a later schema
+        return [
+            (
+                topic,
+                each["data"]
+                if len(each) == plain and topic in of_version_1
+                else _newest(self._events[topic], each),
+            )
+            for (_, topic, _), each in zip(rows, said, strict=True)
+        ]
+
     @staticmethod
     def _find_the_gap(saga_id: str, events: Iterable[Recorded], after: int) -> None:
         for expected, event in enumerate(events, start=after + 1):
@@ -178,12 +203,8 @@ class SagaMapper(Mapper[str]):
     @staticmethod
     def _upcast(kind: type[Event], text: bytes) -> State[Event]:
         old = shape_of(JsonValue).validator.validate_json(text)
-        version = old.get("v", 1)
-        if not 1 <= version <= kind.schema_version:
-            raise ValueError(f"its schema version is {version}; known here are 1 to {kind.schema_version}")
-        for known in range(version, kind.schema_version):
-            old["data"] = getattr(kind, f"upcast_v{known}_v{known + 1}")(old["data"])
-        return cast("State[Event]", {**old, "data": kind.__pydantic_validator__.validate_python(old["data"])})
+        data = _newest(kind, old)
+        return cast("State[Event]", {**old, "data": kind.__pydantic_validator__.validate_python(data)})
 
     # -- plans ---------------------------------------------------------------------------------------
 
@@ -234,6 +255,16 @@ def make_mapper(
 def unreadable(stream: str, version: int, topic: str, error: Exception) -> StoredEventError:
     """Return what to raise for a row that can't be read."""
     return StoredEventError(stream, version=version, type=topic, problem=_said(error))
+
+
+def _newest(kind: type[Event], old: Mapping[str, Any]) -> dict[str, JsonValue]:  # Any: what a State says
+    """Return the data of a state in the newest schema of its event; ValueError if it is of a newer one."""
+    version, data = old.get("v", 1), old["data"]
+    if not 1 <= version <= kind.schema_version:
+        raise ValueError(f"its schema version is {version}; known here are 1 to {kind.schema_version}")
+    for known in range(version, kind.schema_version):
+        data = getattr(kind, f"upcast_v{known}_v{known + 1}")(data)
+    return cast("dict[str, JsonValue]", data)
 
 
 def _beside(schema_version: int, metadata: Mapping[str, JsonValue]) -> bytes:

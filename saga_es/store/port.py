@@ -13,6 +13,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,12 @@ class Store(Protocol):
         """Return the stream's events with ``after < version <= upto``; empty if there is none."""
         ...
 
-    def read_many(self, saga_ids: Sequence[str]) -> Mapping[str, tuple[Recorded, ...] | Exception]:
-        """Return each stream whole, or the error (StoredEventError) that keeps it from being read."""
+    def stream(self, saga_id: str, *, after: int = 0) -> Stream:
+        """Return the rows with ``version > after``, not decoded yet; none if there is no such stream."""
+        ...
+
+    def streams(self, saga_ids: Sequence[str]) -> Mapping[str, Stream]:
+        """Return each stream whole, not decoded yet: what is wrong in one concerns no other."""
         ...
 
     def record_definition(self, definition: SagaDefinition) -> None:

@@ -155,7 +155,7 @@ def test_a_log_of_version_1_is_read_through_the_upcasters(old_log, events, start
         ),
     )
     assert [type(it.event).schema_version for it in read] == [started.schema_version, 2, 1]
-    assert store.read_many(["trip-42"]) == {"trip-42": read}
+    assert store.streams(["trip-42"])["trip-42"].events() == read
     kept = [
         (it.originator_id, it.originator_version, it.topic, it.state)
         for it in store.notification_log.select(1, 9)

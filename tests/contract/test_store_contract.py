@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from saga_es.errors import InvalidInput, StoreInUse, VersionConflict
-from tests.support.stores import ENDED, NOON, PLAN, history, put, summary
+from tests.support.stores import ENDED, NOON, PLAN, events_of, history, put, summary
 
 # -- appending and reading ---------------------------------------------------------------------------
 
@@ -85,9 +85,9 @@ def test_a_batch_may_go_on_with_a_saga_twice(store):
 def test_many_streams_are_read_at_once(store):
     for n in range(1, 4):
         put(store, f"trip-{n}", history(n))
-    found = store.read_many(["trip-3", "nobody", "trip-1"])
+    found = events_of(store, ["trip-3", "nobody", "trip-1"])
     assert found == {"trip-3": history(3), "nobody": (), "trip-1": history(1)}
-    assert store.read_many([]) == {}
+    assert store.streams([]) == {}
 
 
 # -- versions ----------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_a_taken_version_is_a_conflict_and_nothing_of_the_batch_is_written(store
     with pytest.raises(VersionConflict) as conflict:
         store.append(batch)
     assert (conflict.value.saga_id, conflict.value.expected) == ("trip-1", 1)
-    assert store.read_many(["trip-0", "trip-1", "trip-2"]) == {
+    assert events_of(store, ["trip-0", "trip-1", "trip-2"]) == {
         "trip-0": (),
         "trip-1": events[:2],
         "trip-2": (),

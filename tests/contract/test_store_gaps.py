@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 from saga_es import define
 from saga_es.errors import StoredEventError
 from tests.integration.engine.world import BY_ANN, MARIA, SOON, House, Trip, drive, seen, types
-from tests.support.stores import Place, history, put
+from tests.support.stores import PLAN, Place, history, put
 
 
 def lose(place: Place, saga_id: str, *versions: int) -> None:
@@ -67,10 +67,13 @@ def test_reading_says_which_version_is_missing(place, lost, version, type_, prob
     with pytest.raises(StoredEventError) as error:
         store.read("torn")
     assert fields(error.value) == ("torn", version, type_, problem)
-    many = store.read_many(["torn", "whole", "nobody"])
-    assert fields(many["torn"]) == ("torn", version, type_, problem)
-    assert many["whole"] == history(5)
-    assert many["nobody"] == ()
+    many = store.streams(["torn", "whole", "nobody"])
+    assert many["whole"].events() == history(5)
+    assert many["nobody"].events() == ()
+    for read in (many["torn"].events, lambda: many["torn"].replay(PLAN)):
+        with pytest.raises(StoredEventError) as error:
+            read()
+        assert fields(error.value) == ("torn", version, type_, problem)
 
 
 @pytest.mark.promise("invariant.1", "error.StoredEventError")

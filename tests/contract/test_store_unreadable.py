@@ -44,9 +44,10 @@ def test_a_poisoned_stream_harms_no_other(store, topic, state):
     assert (error.value.saga_id, error.value.version, error.value.type) == ("poisoned", 3, topic)
     assert error.value.problem
     assert store.read("poisoned", upto=2) == history(2)
-    found = store.read_many(["poisoned", "sound"])
-    assert isinstance(found["poisoned"], StoredEventError)
-    assert found["sound"] == history(2)
+    found = store.streams(["poisoned", "sound"])
+    with pytest.raises(StoredEventError, match="poisoned"):
+        found["poisoned"].replay(PLAN)
+    assert found["sound"].events() == history(2)
 
 
 def test_a_plan_that_can_not_be_read_says_so(store):

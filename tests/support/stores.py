@@ -98,6 +98,10 @@ def history(count: int, *, at: datetime = NOON) -> tuple[Recorded, ...]:
     )
 
 
+def events_of(store: SagaApplication, saga_ids: Sequence[str]) -> dict[str, tuple[Recorded, ...]]:
+    return {saga_id: stream.events() for saga_id, stream in store.streams(saga_ids).items()}
+
+
 def summary(saga_id: str, **fields: object) -> SagaSummary:
     values: dict[str, object] = {
         "definition": "trip",
