@@ -13,7 +13,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from eventsourcing.utils import Environment, EnvType, strtobool
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, tuple_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
 from saga_es.store.index import COLUMNS, IndexRow, Wanted, storable, summary_from
@@ -138,7 +138,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             raise IntegrityError(f"a predecessor of {predecessors} is not recorded")
         return ids
 
-    def _insert(self, statement: Composed, values: dict[str, object]) -> list[int]:
+    def _insert(self, statement: bytes, values: dict[str, object]) -> list[int]:
         if self._writer is None:
             self._writer = self.datastore.connect()
         try:
@@ -232,18 +232,18 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> SagaPostgresSubscription:
         return SagaPostgresSubscription(self, self.datastore.connect, gt, topics)
 
-    def _select(self, query: Composed, values: Sequence[object]) -> list[Row]:
+    def _select(self, query: bytes, values: Sequence[object]) -> list[Row]:
         try:
             return self._ask(query, values)
         except ConnectionLost:  # perhaps while it lay idle
             return self._ask(query, values)
 
-    def _ask(self, query: Composed, values: Sequence[object]) -> list[Row]:
+    def _ask(self, query: bytes, values: Sequence[object]) -> list[Row]:
         with (
             self.datastore.get_connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,
         ):
-            return cursor.execute(query, values).fetchall()
+            return cursor.execute(query, values, prepare=True).fetchall()
 
 
 class SagaPostgresFactory(PostgresFactory):

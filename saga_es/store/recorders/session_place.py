@@ -9,7 +9,6 @@ from typing import Final
 import psycopg
 from eventsourcing.persistence import OperationalError
 from psycopg.rows import DictRow, tuple_row
-from psycopg.sql import Composed
 
 from saga_es.store.recorders.connections import SagaPostgresDatastore, translated
 
@@ -58,7 +57,7 @@ class SessionPlace:
         self._taken += 1
         self.held = self._taken
 
-    def ask(self, query: Composed) -> object:
+    def ask(self, query: bytes) -> object:
         """Return what a query says, asked on the session that holds the place, and so see that it lives.
 
         A session that was cut is made anew, at the latest at the next question; its lock is taken again as soon as
