@@ -29,8 +29,8 @@ class Run:
         return self.done / self.seconds
 
 
-def run_for(seconds: float, once: Callable[[], object]) -> Run:
-    """Run ``once`` again and again for ``seconds``."""
+def run_for(seconds: float, once: Callable[[], object], *, each: int = 1) -> Run:
+    """Run ``once``, which does ``each`` of something, again and again for ``seconds``."""
     latencies: list[float] = []
     cpu, began = time.process_time(), time.perf_counter()
     last = began
@@ -39,7 +39,7 @@ def run_for(seconds: float, once: Callable[[], object]) -> Run:
         now = time.perf_counter()
         latencies.append(now - last)
         last = now
-    return Run(len(latencies), last - began, time.process_time() - cpu, latencies)
+    return Run(each * len(latencies), last - began, time.process_time() - cpu, latencies)
 
 
 async def run_concurrently_for(seconds: float, once: Callable[[], Awaitable[object]], concurrent: int) -> Run:

@@ -146,8 +146,7 @@ def count_held(store: Store, ids: Sequence[str]) -> int:
     """Return how many logs are where the saga holds."""
     held = 0
     for start in range(0, len(ids), PAGE):
-        for events in store.read_many(ids[start : start + PAGE]).values():
-            held += not isinstance(events, Exception) and len(events) == HELD_AT
+        held += sum(len(stream) == HELD_AT for stream in store.streams(ids[start : start + PAGE]).values())
     return held
 
 
@@ -167,10 +166,9 @@ def by_log(store: Store, ids: Sequence[str]) -> Counter[str]:
     """Return how many logs end with which event."""
     ends: Counter[str] = Counter()
     for start in range(0, len(ids), PAGE):
-        for events in store.read_many(ids[start : start + PAGE]).values():
-            ends[
-                str(events) if isinstance(events, Exception) else events[-1].type if events else "nothing"
-            ] += 1
+        for stream in store.streams(ids[start : start + PAGE]).values():
+            events = stream.events()
+            ends[events[-1].type if events else "nothing"] += 1
     return ends
 
 

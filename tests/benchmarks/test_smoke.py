@@ -42,7 +42,7 @@ def test_compare_prints_rates_ratios_and_bars(tmp_path):
     }
     assert ours == {(s, c, n) for s in ("memory", "sqlite") for c in ("happy", "failing") for n in (1, 8)}
     assert all(row["done"] > 0 for row in figures["sagas"])
-    assert len(figures["replay"]) == 4
+    assert len(figures["replay"]) == 12
     for shown in (
         "synchronous=full",
         "Settings: ",
