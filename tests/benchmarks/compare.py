@@ -12,18 +12,18 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from eventsourcing.persistence import StoredEvent
 
 from saga_es import SagaEngine, Settings
-from saga_es.store.address import open_store
 from tests.benchmarks import places, replaying
 from tests.benchmarks.measuring import Figures, Ratio, Run, run_concurrently_for, run_for
 from tests.benchmarks.peers import HandWritten, Peer, RawPostgres, RawSqlite
 from tests.benchmarks.places import Place
+from tests.benchmarks.recording import log_of
 from tests.benchmarks.trip import CASES, STATUS, BuyPackage, new_id
 
 CONCURRENT = (1, 64, 512)
@@ -89,17 +89,7 @@ async def run_ours(place: Place, seconds: float, concurrencies: Sequence[int], m
 
 async def recorded_bytes() -> Mapping[str, Sequence[StoredEvent]]:
     """Return each case's events as they are stored, from a saga that really ran."""
-    found: dict[str, Sequence[StoredEvent]] = {}
-    with places.folder() as folder, closing(open_store(address := f"sqlite:///{folder / 'one.db'}")) as store:
-        async with SagaEngine(address, sagas=[BuyPackage()]) as engine:
-            for case, trip in CASES.items():
-                outcome = await engine.run(BuyPackage, trip, saga_id=new_id())
-                events = store.read(outcome.saga_id)
-                append = store.prepare(
-                    outcome.saga_id, expected_version=0, events=events, summary=None, is_open=False
-                )
-                found[case] = append.events
-    return found
+    return {case: await log_of(BuyPackage(), trip, new_id()) for case, trip in CASES.items()}
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,6 +61,16 @@ def test_open_sagas_loses_none():
     assert printed.count("PASS  no saga is lost: 40 of 40 succeeded") == 2
     assert printed.count("held open at once: 40 of 40") == 2
     assert printed.count("resident memory at most 400 MB") == 2
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_large_store_runs_what_is_open_in_it(store, postgres_dsn, monkeypatch):
+    monkeypatch.setenv("SAGA_ES_TEST_DSN", postgres_dsn)
+
+    printed = run("large_store", "--finished", "50", "--open", "5", "--store", store)
+
+    assert "PASS  calls: 15 of 15" in printed
+    assert "first call after" in printed
 
 
 def test_fold_prints_the_cost_of_an_event():
