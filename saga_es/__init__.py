@@ -7,6 +7,7 @@ from saga_es.authoring.fluent import Definition, define
 from saga_es.authoring.saga import Saga
 from saga_es.authoring.step import Signal, signal
 from saga_es.errors import (
+    CopyConflict,
     DefinitionError,
     EngineClosed,
     IllegalTransition,
@@ -46,6 +47,7 @@ from saga_es.runtime.settings import Settings
 __all__ = [
     "Attempt",
     "Clock",
+    "CopyConflict",
     "Definition",
     "DefinitionError",
     "Ending",

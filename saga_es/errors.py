@@ -237,6 +237,17 @@ class VersionConflict(SagaError):
         )
 
 
+class CopyConflict(SagaError):
+    """A saga that is to be copied is in the other store already, and not as it is here."""
+
+    def __init__(self, saga_id: str, *, version: int, store: str, problem: str) -> None:
+        self.saga_id, self.version, self.store, self.problem = saga_id, version, store, problem
+        super().__init__(
+            f"saga {saga_id!r} can't be copied to {store}: {problem}. Nothing there was overwritten. Two stores went "
+            "on with one saga, or two sagas have one id: copy to a store that does not have it."
+        )
+
+
 class SagaFailed(SagaError):
     """Raised by ``Outcome.raise_for_failure()``: the saga failed, and how it ended."""
 

@@ -55,7 +55,7 @@ def _with_store(verb: F) -> F:
 @click.version_option(package_name="saga_es")
 @click.pass_context
 def main(ctx: click.Context, url: str | None) -> None:
-    """Look at sagas from their recorded history, and prepare their store."""
+    """Look at sagas from their recorded history, and prepare or copy their store."""
     ctx.obj = url
 
 
@@ -136,6 +136,29 @@ def migrate(url: str | None, own_url: str | None) -> None:
     """Make or upgrade the store's tables; doing it again is harmless."""
     with opened(own_url or url, migrate=True) as store:
         say(f"The tables of {store.url} are up to date.")
+
+
+@main.command()
+@click.option(
+    "--from", "source", metavar="URL", required=True, help="The store to copy; no engine may be in it."
+)
+@click.option("--to", "target", metavar="URL", required=True, help="The store to copy to; no engine either.")
+@click.option(
+    "--migrate",
+    is_flag=True,
+    help="Make or upgrade the target's tables first; SQLite's are made anyway, as an engine does.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def copy(source: str, target: str, migrate: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes them by name
+    """Copy all sagas, unfinished ones too, from one store to another, with what is recorded of each.
+
+    Stop the engines of both stores first, and the clients. Done again, it goes on where it was interrupted: what the
+    target has already is compared, and never overwritten. What is encrypted or compressed is copied as it is.
+    """
+    from saga_es.cli.copy import run_copy  # noqa: PLC0415 - what writes is loaded for this verb alone
+
+    with terminable():
+        run_copy(source, target, migrate=migrate, as_json=as_json)
 
 
 @main.command()

@@ -22,7 +22,7 @@ def opened(url: str | None, *, migrate: bool = False) -> Generator[Store]:
     if not url:
         raise click.UsageError("which store? Say --store URL, or set SAGA_ES_STORE; sqlite:///sagas.db, say.")
     if not migrate:
-        _check_is_there(url)
+        check_is_there(url)
     store = open_store(url, migrate=migrate)
     try:
         yield store
@@ -30,7 +30,7 @@ def opened(url: str | None, *, migrate: bool = False) -> Generator[Store]:
         store.close()
 
 
-def _check_is_there(url: str) -> None:
+def check_is_there(url: str) -> None:
     """Looking at a file that is not there must not make it, as SQLite would."""
     name = environment(url).get("SQLITE_DBNAME")
     if name is not None and ":" not in name and not Path(name).exists():

@@ -14,6 +14,7 @@ from eventsourcing.persistence import (
     DataError,
     IntegrityError,
     Mapper,
+    Notification,
     PersistenceError,
     StoredEvent,
 )
@@ -59,6 +60,7 @@ class SagaRecorder(Protocol):
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]: ...
     def select_index(self, wanted: Wanted) -> Sequence[SagaSummary]: ...
     def select_summary(self, saga_id: str) -> SagaSummary | None: ...
+    def select_rows(self, saga_ids: Sequence[str]) -> Sequence[IndexRow]: ...
     def select_open(self, after: str | None, limit: int) -> Sequence[str]: ...
     def select_changes(self, position: int, limit: int) -> tuple[int, dict[str, int]]: ...
     def max_notification_id(self) -> int | None: ...
@@ -288,6 +290,32 @@ class SagaApplication(Application[str]):
     def changed_by_others(self) -> bool:
         with self._reaching():
             return self._log.changed_by_others()
+
+    # -- copying: what is stored, as it is stored ----------------------------------------------------
+
+    def log_page(self, position: int, *, limit: int) -> Sequence[Notification]:
+        """Return what the log has after a position, in its order, plans too."""
+        with self._reaching():
+            return self.recorder.select_notifications(position, limit, inclusive_of_start=False)
+
+    def stored(self, stream: str, *, after: int, upto: int) -> Sequence[StoredEvent]:
+        with self._reaching():
+            return self._log.select_events(stream, gt=after, lte=upto)
+
+    def versions(self, streams: Sequence[str]) -> Mapping[str, int]:
+        """Return the last version of each stream that has any."""
+        with self._reaching():
+            return self._log.select_versions(streams)
+
+    def rows(self, saga_ids: Sequence[str]) -> Mapping[str, IndexRow]:
+        """Return the index rows of those of these sagas that have one."""
+        with self._reaching():
+            return {row.summary.saga_id: row for row in self._log.select_rows(saga_ids)}
+
+    def insert(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None:
+        """Write both, or nothing; IntegrityError where a version is taken or leaves a gap."""
+        with self._reaching():
+            self._log.insert_batch(events, rows)
 
     @contextlib.contextmanager
     def _reaching(self) -> Generator[None]:

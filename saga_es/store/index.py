@@ -64,6 +64,11 @@ def summary_from(row: Sequence[object]) -> SagaSummary:
     )
 
 
+def row_from(row: Sequence[object]) -> IndexRow:
+    """Return a row of ``COLUMNS``, whole."""
+    return IndexRow(summary_from(row), bool(row[COLUMNS.index("is_open")]))
+
+
 def storable(text: str | None) -> str | None:
     """Return an exception's words as every database takes them: no NUL, no half of a surrogate pair."""
     return text and text.encode(errors="replace").decode().replace("\0", "\ufffd")

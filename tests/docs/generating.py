@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from saga_es import Retry, SagaError, Settings, errors
-from saga_es.cli.values import dumps, events_json, page_value, saga_value
+from saga_es.cli.values import copied_value, dumps, events_json, page_value, saga_value
 from saga_es.model.base import Frozen
 from saga_es.model.definition import (
     CompensationDefinition,
@@ -21,6 +21,7 @@ from saga_es.model.events import EVENT_TYPES, Event
 from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE, UNBORN, Lifecycle
 from saga_es.model.problem import ProblemKind
 from saga_es.model.summary import Page
+from saga_es.store.copying import Copied
 from tests.docs import sample
 from tests.docs.cli_page import cli
 from tests.docs.markdown import attributes, in_words, summary, table
@@ -139,6 +140,7 @@ SAMPLES_OF: Final[Mapping[str, Mapping[str, object]]] = {
     "EngineClosed": {"asked": "start"},
     "StoredEventError": {"problem": "attempt: Input should be a valid integer"},
     "VersionConflict": {"expected": 6},
+    "CopyConflict": {"version": 7, "problem": "event 7 there is another one"},
 }
 
 
@@ -250,6 +252,9 @@ def cli_page() -> Iterator[str]:
         "list": dumps(page_value(Page([shown], None))),
         "show": dumps(saga_value(history, shown)),
         "events": _first_lines(events_json(history), 3),
+        "copy": dumps(
+            copied_value(Copied(3, 1, 24, 0), "sqlite:///sagas.db", "postgresql://shop@localhost/sagas")
+        ),
     }
     return cli(examples)
 

@@ -145,6 +145,8 @@ VERBS: Final = {
     "tells what the index alone knows: that the saga can't be run or read by the engine that tried.",
     "events": "One event a line: version, instant, what happened, and the value it carries, shortened.",
     "export": "The format is [history as JSON](history-json.md). `--json` changes nothing.",
+    "copy": "`--store` and `SAGA_ES_STORE` do not count here. It holds the engine's place on both stores; see "
+    "[stores](../howto/stores.md#move-to-another-store).",
     "migrate": "PostgreSQL stores need it before their first use and after an upgrade of saga_es; see "
     "[stores](../howto/stores.md#make-and-upgrade-the-tables).",
 }

@@ -13,6 +13,7 @@ from eventsourcing.persistence import StoredEvent
 import saga_es
 from saga_es import SagaClient, SagaEngine, errors
 from saga_es.errors import (
+    CopyConflict,
     DefinitionError,
     EngineClosed,
     IllegalTransition,
@@ -124,6 +125,11 @@ EACH: list[tuple[SagaError, dict[str, object], str]] = [
         "event 2 of saga 's'",
     ),
     (VersionConflict("s", expected=3), {"saga_id": "s", "expected": 3}, "version 3"),
+    (
+        CopyConflict("s", version=3, store="sqlite:///x", problem="event 3 there is another one"),
+        {"saga_id": "s", "version": 3, "store": "sqlite:///x", "problem": "event 3 there is another one"},
+        "saga 's' can't be copied to sqlite:///x: event 3 there",
+    ),
 ]
 
 

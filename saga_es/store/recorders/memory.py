@@ -98,6 +98,10 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
         row = self._rows.get(saga_id)
         return row.summary if row else None
 
+    def select_rows(self, saga_ids: Sequence[str]) -> Sequence[IndexRow]:
+        with self._database_lock:
+            return [self._rows[saga_id] for saga_id in saga_ids if saga_id in self._rows]
+
     def select_open(self, after: str | None, limit: int) -> Sequence[str]:
         with self._database_lock:
             return heapq.nsmallest(limit, (it for it in self._open if after is None or it > after))

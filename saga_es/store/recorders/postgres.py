@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
-from saga_es.store.index import COLUMNS, IndexRow, Wanted, storable, summary_from
+from saga_es.store.index import COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
 from saga_es.store.recorders.memory import first_versions
 from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, TYPES, Statements
@@ -207,6 +207,10 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
     def select_summary(self, saga_id: str) -> SagaSummary | None:
         found = self._select(self._say.summary, [saga_id])
         return summary_from(found[0]) if found else None
+
+    def select_rows(self, saga_ids: Sequence[str]) -> Sequence[IndexRow]:
+        """Return the index rows of these sagas, in no order."""
+        return [row_from(row) for row in self._select(self._say.rows, [list(saga_ids)])]
 
     def select_open(self, after: str | None, limit: int) -> Sequence[str]:
         return [str(saga_id) for (saga_id,) in self._select(self._say.open, [after or "", limit])]

@@ -99,6 +99,7 @@ class Statements:
             "SELECT originator_id, max(originator_version) FROM {events} WHERE originator_id = ANY(%s) GROUP BY 1"
         )
         self.summary = self.of(f"SELECT {SHOWN} FROM {{index}} WHERE saga_id = %s")
+        self.rows = self.of(f"SELECT {SHOWN} FROM {{index}} WHERE saga_id = ANY(%s)")
         self.open = self.of(
             "SELECT saga_id FROM {index} WHERE is_open AND saga_id > %s ORDER BY saga_id LIMIT %s"
         )

@@ -16,7 +16,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQL
 
 from saga_es.errors import InvalidInput
 from saga_es.model.summary import SagaSummary
-from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, storable, summary_from
+from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import first_versions
 from saga_es.store.recorders.readers import Readers, Row, connected
@@ -240,6 +240,11 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         query = f"SELECT {SHOWN} FROM saga_index WHERE saga_id = ?"
         found = self._readers.rows(query, [saga_id])
         return summary_from(found[0]) if found else None
+
+    def select_rows(self, saga_ids: Sequence[str]) -> Sequence[IndexRow]:
+        """Return the index rows of these sagas, in no order."""
+        query = f"SELECT {SHOWN} FROM saga_index WHERE saga_id IN (SELECT value FROM json_each(?))"
+        return [row_from(row) for row in self._readers.rows(query, [json.dumps(saga_ids)])]
 
     def select_open(self, after: str | None, limit: int) -> Sequence[str]:
         query = "SELECT saga_id FROM saga_index WHERE is_open AND saga_id > ? ORDER BY saga_id LIMIT ?"
