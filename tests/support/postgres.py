@@ -20,6 +20,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -83,7 +84,14 @@ def found_binaries(tried: list[str]) -> Iterator[Path]:
 
 @contextmanager
 def started(binaries: Path) -> Generator[str]:
-    """Run a server of our own, in a folder of its own, on a free port; PostgreSQL refuses to run as root."""
+    """Run a server of our own, in a folder of its own, on a free port."""
+    with cluster(binaries) as (programs, data, account), running(programs, data, account) as server:
+        yield server.dsn
+
+
+@contextmanager
+def cluster(binaries: Path) -> Generator[tuple[Path, Path, pwd.struct_passwd | None]]:
+    """Give the programs, the data and the account of a server of our own; PostgreSQL refuses to run as root."""
     account = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="saga_es-postgres-"))
     try:
@@ -97,18 +105,23 @@ def started(binaries: Path) -> Generator[str]:
         )
         if done.returncode != 0:
             raise NoPostgres(f"{binaries}/initdb failed: {done.stderr.strip()}")
-        with running(binaries, data, account) as port:
-            dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            check_is_ours(dsn, data)
-            yield dsn
+        yield binaries, data, account
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Server:
+    dsn: str
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def running(binaries: Path, data: Path, account: pwd.struct_passwd | None) -> Generator[int]:
+def running(
+    binaries: Path, data: Path, account: pwd.struct_passwd | None, port: int | None = None
+) -> Generator[Server]:
     """Start the server as a child of ours and stop it by its own pid."""
-    port = free_port()
+    port = port or free_port()
     options = {
         "port": port,
         "listen_addresses": "127.0.0.1",
@@ -130,7 +143,9 @@ def running(binaries: Path, data: Path, account: pwd.struct_passwd | None) -> Ge
     drain = threading.Thread(target=child.stderr.read, daemon=True)  # a full pipe would stop the server
     drain.start()
     try:
-        yield port
+        dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        check_is_ours(dsn, data)
+        yield Server(dsn, child)
     finally:
         child.send_signal(signal.SIGINT)  # "fast": it disconnects whoever is left
         child.wait(PATIENCE)

@@ -1,0 +1,24 @@
+"""The chaos command, short: what it does for long is a command of its own (docs/howto/chaos.md)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.chaos.nemesis import ROOT
+from tests.support import postgres
+
+SHORT = ("--kills", "20", "--pauses", "4", "--cuts", "5", "--crashes", "1", "--hits", "20")
+
+
+def test_no_promise_is_broken_whatever_goes_wrong():
+    if not any((binaries / "postgres").exists() for binaries in postgres.found_binaries([])):
+        postgres.missing("no binaries to start a server of our own with")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", *SHORT],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=os.environ,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS  violations: 0" in done.stdout
