@@ -62,6 +62,20 @@ def encode_given(
     return in_order(valid, recorded)  # it may be compared with what another process recorded
 
 
+def encode_text(
+    adapter: TypeAdapter[Any], text: str, *, what: str, max_payload: int, max_depth: int
+) -> JsonValue:
+    """Do as ``encode_given`` with a value that came as JSON, perhaps written in another language."""
+    try:
+        valid = _read(adapter, text.encode())
+    except ValidationError as error:
+        raise InvalidInput(what, problem=in_words(error)) from error
+    except RecursionError as error:
+        raise PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels") from error
+    recorded = encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
+    return in_order(valid, recorded)
+
+
 def decode(adapter: TypeAdapter[Any], recorded: JsonValue) -> Any:
     """Return a fresh value from what is recorded; Any, since the adapter's type is the user's."""
     # By way of text, as JSON: a recorded "2026-11-24" is a date again even where the model is strict.

@@ -12,8 +12,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from pydantic import JsonValue
-
 from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
@@ -35,6 +33,7 @@ from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.recording import make_append
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
+from saga_es.runtime.start_in import held_start, not_begun
 from saga_es.runtime.threads import DaemonThreads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.store.address import open_store, shown
@@ -120,8 +119,7 @@ class SagaClient(Face):
         store, loader, patience = self._open
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
-        saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
-        value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")
+        saga_id, value = self._checked(bindings, input, saga_id)
         make = partial(StartSaga, input=value, definition=name)
 
         def record() -> None:
@@ -144,6 +142,12 @@ class SagaClient(Face):
         while True:
             shown = await self._read(lambda store: store.summary(saga_id), saga_id, end)
             is_late = self._clock.now() >= end
+            held = await self._read(partial(held_start, saga_id), saga_id, end) if shown is None else None
+            if held is not None:
+                if is_late:
+                    raise not_begun(saga_id, held, timeout)
+                await self._until_next_look(end)
+                continue
             if shown is None or shown.status.is_terminal or is_late:
                 state, bindings = await self._read(lambda _: self._state(saga_id), saga_id, end)
                 if state.status.is_terminal:

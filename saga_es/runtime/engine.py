@@ -7,21 +7,19 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from pydantic import JsonValue
-
 from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
-from saga_es.errors import EngineClosed
+from saga_es.errors import EngineClosed, UnknownSaga
 from saga_es.model.commands import StartSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
-from saga_es.model.times import later
+from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.commits import CommitObserver
@@ -31,6 +29,7 @@ from saga_es.runtime.loading import Loader
 from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
+from saga_es.runtime.start_in import held_start, not_begun
 from saga_es.runtime.works import Works
 from saga_es.store.port import Store
 
@@ -132,8 +131,7 @@ class SagaEngine(Face):
         works = self._running("start")
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
-        saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
-        value: JsonValue = self._encoded(bindings.input, input, what=f"the input of saga {name!r}")
+        saga_id, value = self._checked(bindings, input, saga_id)
         await works.ensure_recorded(bindings.definition, saga_id)
         make = partial(StartSaga, input=value, definition=name)
         await self._submit(saga_id, make, definition=bindings.definition, bindings=bindings)
@@ -166,12 +164,41 @@ class SagaEngine(Face):
             TimeoutError: it has not ended by then; the message says how it stands, parked and why included.
             StoreUnavailable: the same, because the store does not answer.
         """
+        check_saga_id(saga_id)
+        end = LATEST if timeout is None else later(self._clock.now(), timeout)
+        may_be_held = True
+        while True:
+            try:
+                return await self._ended(saga_id, timeout, end)
+            except UnknownSaga:
+                if not may_be_held:
+                    raise
+            may_be_held = await self._is_held(saga_id, timeout, end)
+
+    async def _ended(self, saga_id: str, timeout: timedelta | None, end: datetime) -> Outcome:
         works = self._running("outcome")
-        future = works.manager.watch(check_saga_id(saga_id))
+        future = works.manager.watch(saga_id)
+        limit = None if timeout is None else max(end - self._clock.now(), timedelta(0))
         ended = await self._in_time(
-            future, timeout, lambda: works.not_ended(saga_id, timeout), lambda: works.manager.is_read(saga_id)
+            future, limit, lambda: works.not_ended(saga_id, timeout), lambda: works.manager.is_read(saga_id)
         )
         return outcome_with(ended.bindings, ended.state)
+
+    async def _is_held(self, saga_id: str, timeout: timedelta | None, end: datetime) -> bool:
+        """Whether a saga waits in the inbox; if so, return a while later. One that left it may be begun by now."""
+        store, loader, patience = self._open
+        if store.inbox is None:
+            return False
+        looking = partial(held_start, saga_id, store)
+        held = await patience.ask(lambda: loader.read(looking), f"reading saga {saga_id!r}")
+        if held is None:
+            return False
+        now = self._clock.now()
+        if now >= end:
+            raise not_begun(saga_id, held, timeout)
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await within(self._running("outcome").timers, woken, min(end, later(now, self._settings.poll)))
+        return True
 
     # -- how a command gets into the log -------------------------------------------------------------
 

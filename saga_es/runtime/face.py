@@ -35,6 +35,7 @@ from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.patience import Patience
 from saga_es.runtime.settings import Settings
+from saga_es.runtime.start_in import StartsIn
 from saga_es.store.port import Store
 
 R = TypeVar("R")
@@ -42,7 +43,7 @@ ANYTHING: TypeAdapter[object] = TypeAdapter(object)
 WORDS: TypeAdapter[object] = TypeAdapter(str)
 
 
-class Face(ABC):
+class Face(StartsIn, ABC):
     """The verbs; ``SagaEngine`` and ``SagaClient`` say how a command gets into the log."""
 
     _settings: Settings

@@ -29,6 +29,7 @@ class Ask:
         bindings: its callables.
         report: the attempt's answer that this is, unless it came late: handed back once it is recorded.
         in_turn: the saga has waited for a place, and it is its turn.
+        claim: the inbox's row that asks for it.
     """
 
     make: MakeCommand
@@ -37,6 +38,7 @@ class Ask:
     bindings: SagaBindings | None = None
     report: Report | None = None
     in_turn: bool = False
+    claim: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.turns import Turn, Turns
 from saga_es.runtime.writer import Writer
+from saga_es.store.inbox import ClaimLost
 from saga_es.store.port import Store
 
 RELOAD_DELAY = timedelta(milliseconds=100)
@@ -212,11 +213,21 @@ class ProcessManager:
         elif isinstance(error, VersionConflict):
             live.asks.extendleft(reversed(turn.asks))
             self._reload(live)  # whoever lost reads back and decides again
+        elif isinstance(error, ClaimLost):
+            self._without_claims(live, turn, error)
         else:
             turn.refuse(error)
             self._answer(live, turn)
             if not isinstance(error, StoreUnavailable):
                 self._set_aside(live, error)
+
+    def _without_claims(self, live: Live, turn: Turn, error: ClaimLost) -> None:
+        """Somebody else has the inbox's rows: what else was asked is decided again, on what is recorded now."""
+        for ask in turn.asks:
+            if ask.claim is not None and ask.done is not None:
+                ask.done(error)
+        live.asks.extendleft(ask for ask in reversed(turn.asks) if ask.claim is None)
+        self._reload(live)
 
     def _answer(self, live: Live, turn: Turn) -> None:
         for ask, verdict in zip(turn.asks, turn.verdicts, strict=True):

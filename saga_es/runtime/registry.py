@@ -38,6 +38,10 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         return tuple(self._known)
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Return the versions that are known of a definition, lowest first."""
+        return tuple(sorted(self._known.get(name, ())))
+
     def get(self, name: str, version: int | None = None) -> SagaBindings | None:
         """Return the bindings of a version, by default the highest, or ``None``."""
         versions = self._known.get(name)

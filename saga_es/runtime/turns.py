@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -39,6 +39,12 @@ class Turn:
     verdicts: list[Exception | None] = field(default_factory=list["Exception | None"])
     events: list[Event] = field(default_factory=list[Event])
     dispatched: int = 0
+
+    @property
+    def claims(self) -> tuple[int, ...]:
+        """Rows of the inbox that are done with once it is recorded."""
+        asks = zip(self.asks, self.verdicts, strict=True)
+        return tuple(ask.claim for ask, verdict in asks if ask.claim is not None and verdict is None)
 
     def refuse(self, error: Exception) -> None:
         """Nothing of it is recorded."""
@@ -107,7 +113,7 @@ class Turns:
     def append_of(self, live: Live, turn: Turn) -> Append:
         """Return the append of a turn's events; raises what their encoding does."""
         assert live.state is not None  # noqa: S101 - a turn has one
-        return make_append(
+        append = make_append(
             self._store,
             live.state,
             turn.state,
@@ -116,6 +122,7 @@ class Turns:
             started_at=live.started_at,
             aside=live.set_aside,
         )
+        return replace(append, claims=turn.claims) if turn.claims else append
 
     def end(self, turn: Turn) -> None:
         """Its appends are recorded, or refused: its attempts hold places of their own, or none."""

@@ -18,6 +18,7 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.following import Follower
+from saga_es.runtime.inbox import InboxReader
 from saga_es.runtime.loading import LEAVING, READERS, Loader
 from saga_es.runtime.opening import Opening
 from saga_es.runtime.patience import Patience, within
@@ -73,7 +74,21 @@ class Works:
             patience=patience,
             every=settings.poll,
         )
-        self._recorded: set[str] = set()
+        self._recorded, self._inbox = set[str](), self._make_inbox_reader()
+
+    def _make_inbox_reader(self) -> InboxReader | None:
+        if self.store.inbox is None:
+            return None
+        return InboxReader(
+            self.store.inbox,
+            store=self.store,
+            loader=self.loader,
+            manager=self.manager,
+            timers=self.timers,
+            registry=self._registry,
+            settings=self._settings,
+            ensure_recorded=self.ensure_recorded,
+        )
 
     def _make_dispatcher(self, deliver: Callable[[Report], None], on_room: Callable[[], None]) -> Dispatcher:
         return Dispatcher(
@@ -120,6 +135,8 @@ class Works:
         )
         try:
             await works.follower.begin()
+            if works._inbox is not None:
+                works._inbox.begin()
         except BaseException:
             await works.close()
             raise
@@ -171,6 +188,8 @@ class Works:
         daemons, and what they still write is checked by version.
         """
         self.follower.stop()
+        if self._inbox is not None:
+            self._inbox.stop()
         await self.manager.drain(self._settings.drain)
         await self._a_while(self.manager.settle())
         await self._a_while(self.writer.close())

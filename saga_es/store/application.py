@@ -31,6 +31,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.inbox import Inbox, InboxRows
 from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
 from saga_es.store.port import Append, Changes
@@ -50,7 +51,9 @@ class SagaRecorder(Protocol):
     def holder(self) -> str | None: ...
     def place_held(self) -> int: ...
     def release(self) -> None: ...
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]: ...
+    def insert_batch(
+        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], claims: Sequence[int] = ()
+    ) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(
         self, originator_id: str, *, gt: int | None = None, lte: int | None = None
@@ -88,6 +91,8 @@ class SagaApplication(Application[str]):
         self._url = url
         super().__init__(dict(env))
         self._plans: dict[str, SagaDefinition] = {}
+        rows: InboxRows | None = getattr(self.recorder, "inbox", None)
+        self._inbox = None if rows is None else Inbox(rows, self._reaching)
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         ours = {key[len(PREFIX) :]: value for key, value in os.environ.items() if key.startswith(PREFIX)}
@@ -104,6 +109,10 @@ class SagaApplication(Application[str]):
     @property
     def url(self) -> str:
         return self._url
+
+    @property
+    def inbox(self) -> Inbox | None:
+        return self._inbox
 
     @property
     def _log(self) -> SagaRecorder:
@@ -167,11 +176,14 @@ class SagaApplication(Application[str]):
                 raise VersionConflict(append.saga_id, expected=append.expected_version)
             last[append.saga_id] = append.expected_version + len(append.events)
         rows = {it.saga_id: IndexRow(it.summary, it.is_open) for it in batch if it.summary is not None}
+        events = [event for append in batch for event in append.events]
+        claims = [number for append in batch for number in append.claims]
         try:
             with self._reaching():
-                self._log.insert_batch(
-                    [event for append in batch for event in append.events], [*rows.values()]
-                )
+                if claims:
+                    self._log.insert_batch(events, [*rows.values()], claims)
+                else:
+                    self._log.insert_batch(events, [*rows.values()])
         except IntegrityError as error:
             guilty = self._first_past(batch)
             raise VersionConflict(guilty.saga_id, expected=guilty.expected_version) from error

@@ -13,6 +13,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.inbox import Inbox
 from saga_es.store.stream import Stream
 
 
@@ -24,6 +25,7 @@ class Append:
         expected_version: the version the stream has to be at; the events follow it without gaps.
         summary: the saga's new index row, or ``None`` where what it shows did not change.
         is_open: whether recovery has to look at this saga (goes into the index row).
+        claims: rows of the inbox that go in the same transaction, or nothing of it is written.
     """
 
     saga_id: str
@@ -31,6 +33,7 @@ class Append:
     events: tuple[StoredEvent, ...]
     summary: SagaSummary | None
     is_open: bool
+    claims: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The store's address for messages, without its password."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """Where starts wait that were asked for in somebody's own transaction; ``None`` where there is none."""
         ...
 
     def prepare(
@@ -66,6 +74,7 @@ class Store(Protocol):
 
         Raises:
             VersionConflict: a stream (``saga_id`` of the error, where it is known) is past what was expected.
+            ClaimLost: a row of the inbox is not there to be claimed.
             StoreUnavailable: the connection failed; whether the batch was committed is unknown.
         """
         ...

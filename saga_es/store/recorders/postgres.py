@@ -16,9 +16,11 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
+from saga_es.store.inbox import ClaimLost
 from saga_es.store.index import COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
 from saga_es.store.recorders.memory import first_versions
+from saga_es.store.recorders.postgres_inbox import PostgresInbox
 from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, TYPES, Statements
 from saga_es.store.recorders.session_place import SessionPlace
 from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
@@ -48,6 +50,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         self._writer: psycopg.Connection[DictRow] | None = None
         self._end: int | None = None  # of the log, as far as it was followed without a gap
         self._place: SessionPlace | None = None
+        self.inbox = PostgresInbox(datastore, self._say, self._select)
 
     # -- schema --------------------------------------------------------------------------------------
 
@@ -114,8 +117,14 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         """Append events; IntegrityError where a version is taken or leaves a gap."""
         return self.insert_batch(stored_events, ())
 
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
-        """Write events and index rows, or nothing; return the events' places in the log."""
+    def insert_batch(
+        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], claims: Sequence[int] = ()
+    ) -> Sequence[int]:
+        """Write events and index rows, and remove the inbox's rows ``claims``, or nothing of it.
+
+        Returns:
+            The events' places in the log.
+        """
         predecessors = {stream: first - 1 for stream, first in first_versions(events).items() if first > 1}
         values: dict[str, object] = {
             "lock": self._append_lock,
@@ -125,20 +134,24 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             "versions": lines(event.originator_version for event in events),
             "topics": lines(event.topic for event in events),
             "states": [event.state for event in events],
+            **({"claims": list(claims)} if claims else {}),
         }
         if rows:
             columns = zip(*(row.values() for row in rows), strict=True)
             for name, of, column in zip(COLUMNS, TYPES, columns, strict=True):
                 values[name] = list(column) if of == "text" else lines(column)
         with self._write_lock:
-            ids = self._insert(self._say.insert[bool(rows), self._notify], values)
+            row = self._insert(self._say.insert[bool(rows), self._notify, bool(claims)], values)
+            ids = cast("list[int]", row["ids"] or [])
             if self._end is not None and ids and ids[0] == self._end + 1:
                 self._end = ids[-1]
         if len(ids) < len(events):
+            if claims and cast("int", row["claimed"]) < len(claims):
+                raise ClaimLost
             raise IntegrityError(f"a predecessor of {predecessors} is not recorded")
         return ids
 
-    def _insert(self, statement: bytes, values: dict[str, object]) -> list[int]:
+    def _insert(self, statement: bytes, values: dict[str, object]) -> DictRow:
         if self._writer is None:
             self._writer = self.datastore.connect()
         try:
@@ -148,7 +161,8 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             if self._writer.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
                 self._drop_writer()
             raise
-        return list(row["ids"] or ()) if row else []
+        assert row is not None  # noqa: S101 - it is an aggregate
+        return row
 
     def _drop_writer(self) -> None:
         if self._writer is not None:

@@ -8,7 +8,9 @@ from typing import Final
 
 from psycopg.sql import SQL, Identifier
 
+from saga_es.store.inbox import INBOX, START
 from saga_es.store.index import CHANGING, COLUMNS
+from saga_es.store.recorders import postgres_inbox
 from saga_es.store.schema import EVENTS, INDEX, SCHEMA
 
 SHOWN: Final = ", ".join(COLUMNS)
@@ -36,6 +38,7 @@ STEPS: Final = (
         "CREATE TABLE {version} (version integer NOT NULL)",
         "INSERT INTO {version} VALUES (1)",
     ),
+    postgres_inbox.STEP,
 )
 
 
@@ -55,7 +58,7 @@ HELD: Final = "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(lock)s)
 GAP: Final = f"""gap AS MATERIALIZED (
   SELECT 1 FROM unnest({listed("streams")}, {listed("before", "bigint")}) AS wanted (stream, version)
   WHERE (SELECT e.originator_version FROM {{events}} e
-         WHERE e.originator_id = wanted.stream AND e.originator_version = wanted.version) IS NULL), """
+         WHERE e.originator_id = wanted.stream AND e.originator_version = wanted.version) IS NULL{{unclaimed}}), """
 LOGGED: Final = f"""logged AS (
   INSERT INTO {{events}} ({STORED}) SELECT stream, version, topic, state
   FROM held, unnest({listed("ids")}, {listed("versions", "bigint")}, {listed("topics")}, %(states)b::bytea[])
@@ -66,7 +69,7 @@ UPSERTED: Final = f""", shown AS (
   FROM held, unnest({", ".join(map(column, COLUMNS, TYPES))}) AS new
   WHERE NOT EXISTS (SELECT 1 FROM gap)
   ON CONFLICT (saga_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in CHANGING)})"""
-IDS: Final = " SELECT array_agg(notification_id ORDER BY notification_id) AS ids{notify} FROM logged"
+IDS: Final = " SELECT array_agg(notification_id ORDER BY notification_id) AS ids{notify}{count} FROM logged"
 
 
 class Statements:
@@ -78,12 +81,15 @@ class Statements:
     """
 
     def __init__(self, schema: str, channel: str) -> None:
-        names = {"events": EVENTS, "index": INDEX, "version": SCHEMA}
+        names = {"events": EVENTS, "index": INDEX, "version": SCHEMA, "inbox": INBOX, "start": START}
         self._names = {name: Identifier(schema, table) for name, table in names.items()}
         self.schema, self._channel = schema, channel
-        said = f"{HELD}{GAP}{LOGGED}"
+        bits = (0, 1)
         self.insert = {
-            (rows, notify): self._insert(said, rows, notify) for rows in (0, 1) for notify in (0, 1)
+            (rows, notify, claims): self._insert(rows, notify, claims)
+            for rows in bits
+            for notify in bits
+            for claims in bits
         }
         self.update_parked = self.of(
             "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
@@ -114,9 +120,15 @@ class Statements:
         """Return a statement of ours with the tables' names in it, as it is sent: composing it takes time."""
         return SQL(text).format(**self._names).as_bytes(None)  # pyright: ignore[reportArgumentType] - never a user's text
 
-    def _insert(self, said: str, rows: int, notify: int) -> bytes:
+    def _insert(self, rows: int, notify: int, claims: int) -> bytes:
         told = f", pg_notify('{self._channel}', '')" if notify else ""
-        return self.of(said + (UPSERTED if rows else "") + IDS.replace("{notify}", told))
+        claimed, unclaimed, removed, count = (
+            (postgres_inbox.CLAIMED, postgres_inbox.UNCLAIMED, postgres_inbox.REMOVED, postgres_inbox.COUNT)
+            if claims
+            else ("", "", "", "")
+        )
+        said = HELD + claimed + GAP.replace("{unclaimed}", unclaimed) + LOGGED + (UPSERTED if rows else "")
+        return self.of(said + removed + IDS.replace("{notify}", told).replace("{count}", count))
 
     def lock_key(self, purpose: str) -> int:
         """Return the number of an advisory lock of this store: 64 bits, signed."""

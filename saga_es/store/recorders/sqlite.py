@@ -64,6 +64,7 @@ STEPS: Final = (
         "CREATE TABLE saga_schema (version INTEGER NOT NULL)",
         "INSERT INTO saga_schema VALUES (1)",
     ),
+    ("UPDATE saga_schema SET version = 2",),  # an inbox is PostgreSQL's alone
 )
 
 

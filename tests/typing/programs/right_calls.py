@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import psycopg
 from right_class_style import BuyPackage
 from right_fluent import buy_package
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 from world import Approval, Approvals, Trip
 
 from saga_es import SagaClient, SagaEngine
@@ -30,3 +33,19 @@ async def run() -> None:
         await client.start(BuyPackage, trip)
         await client.start(buy_package, trip)
         await client.signal(saga_id, BuyPackage.approval, Approval("ann"))
+
+
+def start_in(
+    client: SagaClient, plain: psycopg.Connection, connection: Connection, session: Session, trip: Trip
+) -> list[str]:
+    return [
+        client.start_in(plain, BuyPackage, trip, saga_id="trip-42"),
+        client.start_in(connection, BuyPackage("x"), trip),
+        client.start_in(session, buy_package, trip),
+        client.start_in(session, "buy package", {"customer": "Maria"}),
+    ]
+
+
+async def start_in_async(engine: SagaEngine, connection: psycopg.AsyncConnection, trip: Trip) -> str:
+    await engine.start_in(connection, "buy package", {"customer": "Maria"})
+    return await engine.start_in(connection, BuyPackage, trip, saga_id="trip-42")

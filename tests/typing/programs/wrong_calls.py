@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 from right_class_style import BuyPackage
 from right_fluent import buy_package
 from world import Approval, Parcel, Receipt, Trip
@@ -31,3 +32,10 @@ async def run(engine: SagaEngine, client: SagaClient) -> None:
     SagaEngine("memory://", sagas=[BuyPackage])  # wrong: a class for an instance
     SagaEngine("memory://", sagas=[Trip("Maria")])  # wrong: no saga
     SagaEngine("memory://")  # wrong: no sagas
+
+
+async def start_in(client: SagaClient, plain: psycopg.Connection, other: psycopg.AsyncConnection) -> None:
+    client.start_in(plain, BuyPackage, Parcel(1))  # wrong: another input
+    await client.start_in(other, buy_package, Parcel(1))  # wrong: another input for a fluent definition
+    await client.start_in(plain, BuyPackage, Trip("Maria"))  # wrong: nothing to await
+    client.start_in("postgresql://", BuyPackage, Trip("Maria"))  # wrong: no connection
