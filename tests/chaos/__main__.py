@@ -119,8 +119,7 @@ async def settle(store: str) -> None:
 
 
 def report(asked: argparse.Namespace, nemesis: Nemesis, verdict: Verdict) -> int:
-    faults = ", ".join(f"{number} {kind}s" for kind, number in sorted(nemesis.done.items()))
-    print(f"faults: {faults}; {nemesis.hits} of {nemesis.done.total()} hit work in flight")
+    print(f"faults: {dict(nemesis.done)}; {nemesis.hits} of {nemesis.done.total()} hit work in flight")
     print(f"sagas: {dict(verdict.endings)}; {verdict.calls} calls; taken up {nemesis.entries} times")
     print(*verdict.violations, sep="\n", end="\n" if verdict.violations else "")
     passed = not verdict.violations and nemesis.hits >= asked.hits
