@@ -150,7 +150,7 @@ def test_postgresql_is_not_migrated_unless_asked(shared_place: Place):
     if shared_place.kind == "postgresql":
         with pytest.raises(StoreSchemaError) as refused:
             drive(main(None))
-        assert (refused.value.found, refused.value.expected) == (None, 1)
+        assert (refused.value.found, refused.value.expected) == (None, 2)
         assert drive(main(True)) == "succeeded"
     else:
         with pytest.raises(StoreSchemaError):
