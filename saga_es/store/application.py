@@ -180,7 +180,7 @@ class SagaApplication(Application[str]):
         claims = [number for append in batch for number in append.claims]
         try:
             with self._reaching():
-                if claims:
+                if claims:  # where there is an inbox, which not every recorder has
                     self._log.insert_batch(events, [*rows.values()], claims)
                 else:
                     self._log.insert_batch(events, [*rows.values()])

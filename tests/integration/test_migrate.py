@@ -21,7 +21,7 @@ from saga_es import SagaClient, SagaEngine, Settings, define
 from saga_es.cli import main
 from saga_es.errors import StoreSchemaError, StoreUnavailable
 from saga_es.store.address import environment, open_store
-from saga_es.store.schema import SCHEMA_VERSION, steps_from
+from saga_es.store.schema import steps_from
 from tests.support.stores import Place, history, put
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,7 @@ def test_eight_at_an_empty_schema_of_postgresql(postgres_url: str, capsys):
         for schema in schemas:
             assert tables_of(db, schema) == TABLES | INBOX
             assert indexes_of(db, schema) >= INDEXES
-            assert db.execute(f"SELECT version FROM {schema}.saga_schema").fetchall() == [(SCHEMA_VERSION,)]
+            assert db.execute(f"SELECT version FROM {schema}.saga_schema").fetchall() == [(2,)]
     store = open_store({**environment(postgres_url), "POSTGRES_SCHEMA": schemas[-1]})
     put(store, "trip-42", history(3))
     assert store.read("trip-42") == history(3)
@@ -117,7 +117,7 @@ def test_eight_at_an_empty_database_of_postgresql(postgres_url: str):
         assert all_at_once(processes, environment(postgres_url)) == {"done"}  # and again, where all is there
     with psycopg.connect(postgres_url) as db:
         assert tables_of(db, "public") == TABLES | INBOX
-        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(SCHEMA_VERSION,)]
+        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(2,)]
 
 
 @pytest.mark.promise("field.Settings.migrate")
@@ -129,7 +129,7 @@ def test_eight_at_an_empty_file_of_sqlite(tmp_path: Path):
     for path in paths:
         assert things_in(path) == {"table": {"saga_log", "saga_index", "saga_schema"}, "index": INDEXES}
         with closing(sqlite3.connect(path)) as db:
-            assert db.execute("SELECT version FROM saga_schema").fetchall() == [(SCHEMA_VERSION,)]
+            assert db.execute("SELECT version FROM saga_schema").fetchall() == [(2,)]
             (mode,) = db.execute("PRAGMA journal_mode").fetchone()
             assert mode == "wal"
 
@@ -265,7 +265,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_without_tables_is_refused(url: str):
     for error in open_in_every_way(url, False):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (None, SCHEMA_VERSION)
+        assert (error.found, error.expected) == (None, 2)
         assert error.store == (url if url.startswith("sqlite") else error.store)
     assert list(open_in_every_way(url, True)) == [None, None, None]
     assert list(open_in_every_way(url, False)) == [None, None, None]
@@ -278,7 +278,7 @@ def test_by_default_a_file_is_migrated_and_a_database_is_not(url: str):
             assert error is None
         else:
             assert isinstance(error, StoreSchemaError)
-            assert (error.found, error.expected) == (None, SCHEMA_VERSION)
+            assert (error.found, error.expected) == (None, 2)
 
 
 @pytest.mark.promise("error.StoreSchemaError")
@@ -287,11 +287,11 @@ def test_a_newer_store_is_refused_and_left_alone(url: str, migrate: bool | None)
     store = open_store(url, migrate=True)
     put(store, "trip-42", history(2))
     store.close()
-    execute(url, f"UPDATE saga_schema SET version = {SCHEMA_VERSION + 1}")
+    execute(url, "UPDATE saga_schema SET version = 3")
     for error in open_in_every_way(url, migrate):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
-    execute(url, f"UPDATE saga_schema SET version = {SCHEMA_VERSION}")
+        assert (error.found, error.expected) == (3, 2)
+    execute(url, "UPDATE saga_schema SET version = 2")
     store = open_store(url)
     assert store.read("trip-42") == history(2)
     store.close()
@@ -303,7 +303,7 @@ def test_an_older_store_is_refused(url: str):
     execute(url, "UPDATE saga_schema SET version = 0")
     for error in open_in_every_way(url, False):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (0, SCHEMA_VERSION)
+        assert (error.found, error.expected) == (0, 2)
 
 
 @pytest.mark.promise("cli.migrate", "error.StoreSchemaError")

@@ -67,7 +67,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             found = self._version_in(connection)
             for statement in steps_from(found, STEPS):
                 connection.execute(self._say.of(statement))
-            if found is not None and found < SCHEMA_VERSION:
+            if found is None or found < SCHEMA_VERSION:
                 connection.execute(self._say.of("UPDATE {version} SET version = %s"), (SCHEMA_VERSION,))
 
     def schema_version(self) -> int | None:
@@ -134,7 +134,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             "versions": lines(event.originator_version for event in events),
             "topics": lines(event.topic for event in events),
             "states": [event.state for event in events],
-            **({"claims": list(claims)} if claims else {}),
+            "claims": list(claims),
         }
         if rows:
             columns = zip(*(row.values() for row in rows), strict=True)

@@ -26,7 +26,6 @@ STEP: Final = (
         asked AS (INSERT INTO {inbox} (saga_id, definition, definition_version, input)
             SELECT made.id, $1, $2, $3::json FROM made)
         SELECT made.id FROM made $$""",
-    "UPDATE {version} SET version = 2",
 )
 
 # A row in somebody's hands is not waited for: the append that claims it writes nothing, and it is looked at again.

@@ -64,7 +64,7 @@ STEPS: Final = (
         "CREATE TABLE saga_schema (version INTEGER NOT NULL)",
         "INSERT INTO saga_schema VALUES (1)",
     ),
-    ("UPDATE saga_schema SET version = 2",),  # an inbox is PostgreSQL's alone
+    (),  # an inbox is PostgreSQL's alone
 )
 
 
@@ -96,7 +96,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             found = newest(db.execute(VERSION).fetchall()) if is_there else None
             for statement in steps_from(found, STEPS):
                 db.execute(statement)
-            if found is not None and found < SCHEMA_VERSION:
+            if found is None or found < SCHEMA_VERSION:
                 db.execute("UPDATE saga_schema SET version = ?", [SCHEMA_VERSION])
 
     def schema_version(self) -> int | None:
