@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from saga_es.model import events as ev
 from saga_es.model.definition import SagaDefinition
-from saga_es.model.evolve import HANDLERS
+from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
 
@@ -27,11 +27,11 @@ Handler = Callable[[Fold, ev.Event], None]
 # What nearly all of a log is. The fields of these are as JSON has them, but for a deadline.
 AS_STORED: Final[Mapping[str, Handler]] = {
     kind.__name__: HANDLERS[kind]
-    for kind in (ev.SagaStarted, ev.StepSucceeded, ev.StepCompensated, ev.SagaSucceeded, ev.SignalReceived)
-}
-WITH_DEADLINE: Final[Mapping[str, Handler]] = {
-    kind.__name__: HANDLERS[kind] for kind in (ev.StepDispatched, ev.CompensationDispatched)
-}
+    for kind in (
+        ev.SagaStarted, ev.StepDispatched, ev.StepSucceeded, ev.CompensationDispatched, ev.StepCompensated,
+        ev.SagaSucceeded, ev.SignalReceived,
+    )
+}  # fmt: skip
 
 
 def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: str) -> SagaState:
@@ -41,7 +41,7 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
     """
     fold = Fold(definition.plan, saga_id)
     fold.thaw()
-    _apply(fold, facts)
+    _apply_all(fold, facts)
     fold.freeze()
     return SagaState(fold)
 
@@ -49,27 +49,22 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
 def replay_facts_onto(state: SagaState, facts: Iterable[Fact]) -> SagaState:
     """Return ``state`` after more facts, trusted as in ``replay_facts``."""
     fold = state.fold.copy()
-    _apply(fold, facts)
+    _apply_all(fold, facts)
     return SagaState(fold)
 
 
-def _apply(fold: Fold, facts: Iterable[Fact]) -> None:
+def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
     said = _Said()  # one for all: no handler keeps the event, only what its fields are
     event = cast("ev.Event", said)
     for name, fields in facts:
         handle = AS_STORED.get(name)
         if handle is None:
-            handle = WITH_DEADLINE.get(name)
-            if handle is not None:
-                deadline = fields["deadline"]
-                if deadline is not None:
-                    # cast: the handlers look for an instant there
-                    fields["deadline"] = cast("JsonValue", datetime.fromisoformat(cast("str", deadline)))
-            else:
-                whole = ev.EVENT_TYPES[name].model_validate(fields)
-                HANDLERS[type(whole)](fold, whole)
-                fold.version += 1
-                continue
+            apply(fold, ev.EVENT_TYPES[name].model_validate(fields))
+            continue
+        deadline = fields.get("deadline")
+        if deadline is not None:
+            # cast: the handlers look for an instant there
+            fields["deadline"] = cast("JsonValue", datetime.fromisoformat(cast("str", deadline)))
         said.__dict__ = fields
         handle(fold, event)
         fold.version += 1

@@ -57,4 +57,4 @@ class Stream:
             return replay_onto(state, self.events())
 
     def _facts(self) -> Iterable[Fact]:
-        return self._mapper.facts(self.saga_id, self._rows, after=self._after)
+        return self._mapper.facts(self._rows, after=self._after)

@@ -23,9 +23,9 @@ def check_the_fold_on_trust(saga: Simulator, chance: Random) -> None:
     """Stored and folded without building the events, a history comes to the same state, from any version on."""
     rows = [(it.version, it.type, MAPPER.encode(SAGA_ID, it).state) for it in saga.log]
     cut = chance.randint(0, len(rows))
-    half = replay_facts(saga.definition, MAPPER.facts(SAGA_ID, rows[:cut]), saga_id=SAGA_ID)
+    half = replay_facts(saga.definition, MAPPER.facts(rows[:cut]), saga_id=SAGA_ID)
     assert half == replay(saga.definition, saga.log, cut, saga_id=SAGA_ID)
-    whole = replay_facts_onto(half, MAPPER.facts(SAGA_ID, rows[cut:], after=cut))
+    whole = replay_facts_onto(half, MAPPER.facts(rows[cut:], after=cut))
     assert whole == saga.state
 
 
