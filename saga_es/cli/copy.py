@@ -6,10 +6,11 @@ import sys
 from typing import Final
 
 import click
+from pydantic import JsonValue
 
 from saga_es.cli.reading import check_is_there
 from saga_es.cli.terminal import say, write_json
-from saga_es.cli.values import copied_value, dumps
+from saga_es.cli.values import dumps
 from saga_es.history.text import printable
 from saga_es.store.address import shown
 from saga_es.store.copying import Copied, Tell, both_held, check_addresses, copy_store
@@ -37,6 +38,18 @@ def run_copy(source: str, target: str, *, migrate: bool, as_json: bool) -> None:
         write_json(dumps(copied_value(copied, shown(source), shown(target))))
     else:
         say(in_words(copied, printable(shown(target))))
+
+
+def copied_value(copied: Copied, source: str, target: str) -> JsonValue:
+    """``copy --json``: what was found at one address, and is at the other now."""
+    return {
+        "from": source,
+        "to": target,
+        "sagas": copied.sagas,
+        "unfinished": copied.unfinished,
+        "events": copied.events,
+        "were_there": copied.were_there,
+    }
 
 
 def in_words(copied: Copied, target: str) -> str:

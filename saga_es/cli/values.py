@@ -14,7 +14,6 @@ from saga_es.history.text import instant
 from saga_es.model.definition import SignalDefinition
 from saga_es.model.problem import Problem
 from saga_es.model.summary import Page, SagaSummary
-from saga_es.store.copying import Copied
 
 OBEYED: Final = {
     code: f"\\u{code:04x}"
@@ -91,18 +90,6 @@ def _step_value(history: History, name: str) -> JsonValue:
         "round": step.round,
         "result": step.result,
         "error": problem_value(step.error),
-    }
-
-
-def copied_value(copied: Copied, source: str, target: str) -> JsonValue:
-    """``copy --json``: what was found at one address, and is at the other now."""
-    return {
-        "from": source,
-        "to": target,
-        "sagas": copied.sagas,
-        "unfinished": copied.unfinished,
-        "events": copied.events,
-        "were_there": copied.were_there,
     }
 
 

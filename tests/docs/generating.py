@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from saga_es import Retry, SagaError, Settings, errors
-from saga_es.cli.values import copied_value, dumps, events_json, page_value, saga_value
+from saga_es.cli.copy import copied_value
+from saga_es.cli.values import dumps, events_json, page_value, saga_value
 from saga_es.model.base import Frozen
 from saga_es.model.definition import (
     CompensationDefinition,
