@@ -30,7 +30,7 @@ from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
-from saga_es.runtime.works import Works
+from saga_es.runtime.works import Given, Works
 from saga_es.store.port import Store
 
 T = TypeVar("T")
@@ -77,8 +77,7 @@ class SagaEngine(Face):
     async def __aenter__(self) -> Self:
         if self._works is not None:
             raise EngineClosed("entering an engine a second time")
-        self._works = await Works.open(
-            self._store_address,
+        given = Given(
             registry=self._registry,
             settings=self._settings,
             clock=self._clock,
@@ -86,6 +85,7 @@ class SagaEngine(Face):
             chance=self._chance,
             observer=self._observer,
         )
+        self._works = await Works.open(self._store_address, given)
         return self
 
     async def __aexit__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -32,6 +33,18 @@ from saga_es.store.address import open_store, shown
 from saga_es.store.port import Store
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an engine was made with; see there."""
+
+    registry: Registry
+    settings: Settings
+    clock: Clock
+    executor: Executor | None
+    chance: Callable[[], float]
+    observer: CommitObserver | None
+
+
 class Works:
     """Store, writer, threads, timers and process manager of one entered engine."""
 
@@ -41,19 +54,16 @@ class Works:
         reading: Threads,
         timers: Timers,
         patience: Patience,
-        *,
-        registry: Registry,
-        settings: Settings,
-        clock: Clock,
-        executor: Executor | None,
-        chance: Callable[[], float],
-        observer: CommitObserver | None,
+        given: Given,
     ) -> None:
+        registry, settings, clock = given.registry, given.settings, given.clock
         self.store, self._clock, self._settings, self._registry = store, clock, settings, registry
         self._reading = reading
-        self._stepping: Threads = DaemonThreads() if executor is None else ExecutorThreads(executor)
+        self._stepping: Threads = (
+            DaemonThreads() if given.executor is None else ExecutorThreads(given.executor)
+        )
         self.timers, self.patience = timers, patience
-        self.writer = Writer(store, observer=observer, chance=chance)
+        self.writer = Writer(store, observer=given.observer, chance=given.chance)
         self.loader = Loader(store, registry, reading, clock)
         self.manager = ProcessManager(
             store=store,
@@ -62,7 +72,7 @@ class Works:
             timers=timers,
             clock=clock,
             settings=settings,
-            chance=chance,
+            chance=given.chance,
             make_dispatcher=self._make_dispatcher,
         )
         self.follower = Follower(
@@ -74,7 +84,8 @@ class Works:
             patience=patience,
             every=settings.poll,
         )
-        self._recorded, self._inbox = set[str](), self._make_inbox_reader()
+        self._recorded: set[str] = set()
+        self._inbox = self._make_inbox_reader()
 
     def _make_inbox_reader(self) -> InboxReader | None:
         if self.store.inbox is None:
@@ -101,38 +112,17 @@ class Works:
         )
 
     @classmethod
-    async def open(
-        cls,
-        address: str | Mapping[str, str],
-        *,
-        registry: Registry,
-        settings: Settings,
-        clock: Clock,
-        executor: Executor | None,
-        chance: Callable[[], float],
-        observer: CommitObserver | None,
-    ) -> Works:
+    async def open(cls, address: str | Mapping[str, str], given: Given) -> Works:
         """Open the store, take the engine's place on it, and resume what is unfinished."""
-        reading, timers = DaemonThreads(most=READERS), Timers(clock)
-        patience = Patience(timers, url=shown(address), limit=settings.store_timeout, chance=chance)
+        reading, timers, settings = DaemonThreads(most=READERS), Timers(given.clock), given.settings
+        patience = Patience(timers, url=shown(address), limit=settings.store_timeout, chance=given.chance)
         opening = Opening(partial(claimed, address, settings.migrate))
         try:
             store = await patience.ask(lambda: awaited(reading, opening), "opening the store")
         except BaseException:
             await opening.give_up(timers)
             raise
-        works = cls(
-            store,
-            reading,
-            timers,
-            patience,
-            registry=registry,
-            settings=settings,
-            clock=clock,
-            executor=executor,
-            chance=chance,
-            observer=observer,
-        )
+        works = cls(store, reading, timers, patience, given)
         try:
             await works.follower.begin()
             if works._inbox is not None:
