@@ -65,6 +65,7 @@ class Database:
 class Worker:
     process: asyncio.subprocess.Process
     entered: int = 0
+    listening: asyncio.Task[None] = field(init=False)
 
     @classmethod
     async def start(cls, *arguments: str) -> Worker:
@@ -73,8 +74,6 @@ class Worker:
         worker = cls(await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe))
         worker.listening = asyncio.create_task(worker._listen())
         return worker
-
-    listening: asyncio.Task[None] = field(init=False)
 
     async def _listen(self) -> None:
         assert self.process.stdout is not None

@@ -11,9 +11,7 @@ import psycopg
 import pytest
 
 from saga_es import Settings
-from saga_es.errors import (
-    UnknownSaga,
-)
+from saga_es.errors import UnknownSaga
 from saga_es.store.address import open_store
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.recorders.postgres_sql import STEPS, Statements
