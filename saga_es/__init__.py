@@ -43,6 +43,7 @@ from saga_es.runtime.client import SagaClient
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.engine import SagaEngine
 from saga_es.runtime.settings import Settings
+from saga_es.store.crew import Owned, WorkerInfo
 
 __all__ = [
     "Attempt",
@@ -57,6 +58,7 @@ __all__ = [
     "InvalidInput",
     "MissingExtra",
     "Outcome",
+    "Owned",
     "Page",
     "PastPivot",
     "PayloadTooLarge",
@@ -92,6 +94,7 @@ __all__ = [
     "UnknownSignal",
     "UnknownStep",
     "VersionConflict",
+    "WorkerInfo",
     "define",
     "do",
     "signal",

@@ -163,6 +163,12 @@ class SagaDefinition(Frozen):
         steps = [[s.name, s.needs, s.compensation is not None, s.pivot] for s in self.steps]
         return _digest([self.name, steps, [[s.name, s.needs] for s in self.signals]])
 
+    @cached_property
+    def lane(self) -> str:
+        """16 hexadecimal digits for all sagas of one name, version and structure: the same code can run them."""
+        text = f"{self.structure}/{self.version}/{self.name}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def step(self, name: str) -> StepDefinition | None:
         index = self.graph.index.get(name)
         node = self.nodes[index] if index is not None else None

@@ -37,6 +37,7 @@ from saga_es.runtime.start_in import held_start, not_begun
 from saga_es.runtime.threads import DaemonThreads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.store.address import open_store, shown
+from saga_es.store.crew import Shard
 from saga_es.store.port import Append, Store
 
 T = TypeVar("T")
@@ -220,7 +221,10 @@ class SagaClient(Face):
             if not decided.events:
                 return
             started_at = None if found is None else found.started_at
-            append = make_append(store, state, decided.state, decided.events, at=at, started_at=started_at)
+            shard = Shard.of(definition, saga_id)  # its owner is told
+            append = make_append(
+                store, state, decided.state, decided.events, at=at, started_at=started_at, shard=shard
+            )
             conflict = _conflict(store, append)
             if conflict is None:
                 return

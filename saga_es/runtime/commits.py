@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from saga_es.errors import StoreUnavailable, VersionConflict
+from saga_es.store.crew import Fenced
 from saga_es.store.port import Append, Store
 
 Done = Callable[[Exception | None], None]
@@ -98,6 +99,9 @@ class Commits:
         except StoreUnavailable as error:
             self._lost(error)
             return [self._read_back(piece)]
+        except Fenced as error:
+            self._answered()
+            return [self._without_lost(piece, error)]
         except Exception as error:  # noqa: BLE001 - whatever the store raised, the appends' owners are told
             self._answered()  # no is an answer
             return self._take_apart(piece, error)
@@ -106,6 +110,13 @@ class Commits:
         self._answered()
         self._settle(piece, None)
         return []
+
+    def _without_lost(self, piece: list[Queued], error: Fenced) -> list[Queued]:
+        """Fail what belongs to lost shards, unless a commit whose answer we never got has written it."""
+        lost = [item for item in piece if (item.append.shard, item.append.epoch) in error.lost]
+        for item in self._read_back(lost):
+            self._fail(item, error)
+        return [item for item in piece if item not in lost]
 
     def _take_apart(self, piece: list[Queued], error: Exception) -> list[list[Queued]]:
         named = error.saga_id if isinstance(error, VersionConflict) else None

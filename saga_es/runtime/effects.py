@@ -14,6 +14,7 @@ from saga_es.model.times import later
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.live import Live
+from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.timers import Timers
 
 
@@ -27,43 +28,40 @@ class Effects:
         timers: Timers,
         clock: Clock,
         defaults: Defaults,
+        ownership: Ownership,
         wake: Callable[[Live], None],
         hunger: Callable[[Live], None],
     ) -> None:
         self._dispatcher, self._timers, self._clock, self._defaults = dispatcher, timers, clock, defaults
-        self._wake, self._hunger = wake, hunger
+        self._ownership, self._wake, self._hunger = ownership, wake, hunger
         self._stopped = False
 
     def stop(self) -> None:
-        """Begin nothing more: the engine is being left, or has lost its place."""
+        """Begin nothing more: the engine is being left."""
         self._stopped = True
-
-    def go_on(self) -> None:
-        """Begin calls again."""
-        self._stopped = False
 
     def later(self, delay: timedelta, callback: Callable[[], None]) -> None:
         self._timers.at(self._clock.now() + delay, callback)
 
-    def carry_out(self, live: Live, *, reissue: bool = False, foreign: bool = False) -> None:
+    def carry_out(self, live: Live, *, reissue: bool = False) -> None:
         """Do what the saga's recorded state asks for and is not in hand yet.
 
         Args:
-            live: the saga; nothing is done where its code is not at hand.
+            live: the saga; nothing is done where its code is not at hand, or another engine moves it on.
             reissue: the attempts were dispatched by an earlier engine: the same key and number again, with
                 their timeout anew, since an outage is not a timeout.
-            foreign: what is new was recorded elsewhere, so an attempt among it is another engine's to make.
         """
         if self._stopped or live.state is None or live.definition is None or live.bindings is None:
+            return
+        if not self._ownership.holds(live.shard):
             return
         due: datetime | None = None
         for effect in react(live.definition, live.state, live.handed):
             match effect:
                 case RunAttempt():
                     index = live.definition.graph.index[effect.step]
-                    live.hand_out(effect.op, index, foreign=foreign)
-                    if not foreign:
-                        self._run(live, effect, index, reissue=reissue)
+                    live.hand_out(effect.op, index)
+                    self._run(live, effect, index, reissue=reissue)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
                 case WakeAt():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -30,7 +29,8 @@ from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
-from saga_es.runtime.works import Given, Works
+from saga_es.runtime.works import Given, Works, random_id
+from saga_es.store.crew import WorkerInfo
 from saga_es.store.port import Store
 
 T = TypeVar("T")
@@ -46,7 +46,8 @@ class SagaEngine(Face):
         sagas: instances of Saga classes, or fluent definitions; old versions beside new ones.
         clock: where the time comes from.
         executor: where plain functions run, instead of the engine's own daemon threads.
-        ids: makes an id for a saga that is started without one.
+        ids: makes an id for a saga that is started without one; by default a random one, of a saga that is this
+            engine's own where several share a store.
         chance: in [0, 1), for the jitter of retries.
         observer: sees every commit (for tests that end the process there).
 
@@ -63,7 +64,7 @@ class SagaEngine(Face):
         settings: Settings | None = None,
         clock: Clock | None = None,
         executor: Executor | None = None,
-        ids: Callable[[], str] = lambda: uuid.uuid4().hex,
+        ids: Callable[[], str] = random_id,
         chance: Callable[[], float] = random.random,
         observer: CommitObserver | None = None,
     ) -> None:
@@ -131,6 +132,8 @@ class SagaEngine(Face):
         works = self._running("start")
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
+        if saga_id is None and self._ids is random_id:
+            saga_id = works.id_of_our_own(bindings.definition)
         saga_id, value = self._checked(bindings, input, saga_id)
         await works.ensure_recorded(bindings.definition, saga_id)
         make = partial(StartSaga, input=value, definition=name)
@@ -199,6 +202,16 @@ class SagaEngine(Face):
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await within(self._running("outcome").timers, woken, min(end, later(now, self._settings.poll)))
         return True
+
+    async def workers(self) -> tuple[WorkerInfo, ...]:
+        """Return who is at work on this store, the oldest first, and which sagas each owns.
+
+        On PostgreSQL any number of engines share a store; memory, or a SQLite file, one has alone.
+
+        Raises:
+            StoreUnavailable: the store did not answer within ``Settings.store_timeout``.
+        """
+        return await self._running("workers").workers()
 
     # -- how a command gets into the log -------------------------------------------------------------
 

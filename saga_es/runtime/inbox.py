@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -17,12 +17,13 @@ from saga_es.model.keys import check_saga_id
 from saga_es.model.times import later
 from saga_es.runtime.live import Ask, MakeCommand
 from saga_es.runtime.loading import Loader
+from saga_es.runtime.ownership import Holds
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timer, Timers
-from saga_es.store.inbox import AskedStart, ClaimLost, Inbox
-from saga_es.store.port import Store
+from saga_es.store.crew import Lane, Shard
+from saga_es.store.inbox import AskedStart, ClaimLost, Inbox, Scope
 
 MOST: Final = 100
 """Rows in hand at the same time."""
@@ -45,7 +46,8 @@ class InboxReader:
         self,
         inbox: Inbox,
         *,
-        store: Store,
+        holds: Holds,
+        known: Callable[[], Sequence[Lane]],
         loader: Loader,
         manager: ProcessManager,
         timers: Timers,
@@ -53,7 +55,8 @@ class InboxReader:
         settings: Settings,
         ensure_recorded: Callable[[SagaDefinition, str], Awaitable[None]],
     ) -> None:
-        self._inbox, self._store, self._loader, self._manager = inbox, store, loader, manager
+        self._inbox, self._loader, self._manager = inbox, loader, manager
+        self._holds, self._known = holds, known
         self._timers, self._registry, self._settings = timers, registry, settings
         self._ensure_recorded = ensure_recorded
         self._in_hand: set[int] = set()
@@ -95,15 +98,32 @@ class InboxReader:
     async def _look(self) -> None:
         room = MOST - len(self._in_hand)
         self._more = False
-        if room == 0 or not self._store.place_held():  # another engine may have it, and these rows
+        if room == 0:
             return
-        looking = partial(self._inbox.waiting, room, beside=frozenset(self._in_hand))
-        rows = await self._loader.read(looking)
-        for row in rows:
-            self._in_hand.add(row.number)
-        for row in rows:
+        rows = await self._loader.read(partial(self._inbox.waiting, room, self._scope()))
+        ours = [row for row in rows if self._is_ours(row)]
+        self._in_hand.update(row.number for row in ours)
+        for row in ours:
             await self._start(row)
-        self._more = len(rows) == room
+        self._more = len(ours) == room
+
+    def _scope(self) -> Scope:
+        return Scope(
+            beside=frozenset(self._in_hand),
+            definitions=self._registry.names,
+            shards={shard.number for shard in self._holds.shards if self._holds.may_begin(shard)},
+            known={lane.definition for lane in self._known()} | {*self._registry.names},
+        )
+
+    def _is_ours(self, row: AskedStart) -> bool:
+        """Whether nobody else can start it, or should."""
+        bindings = self._registry.get(row.definition, row.version)
+        if bindings is not None:
+            shard = Shard.of(bindings.definition, row.saga_id)
+            return self._holds.may_begin(shard)
+        return not any(
+            it.definition == row.definition and row.version in (None, it.version) for it in self._known()
+        )
 
     async def _start(self, row: AskedStart) -> None:
         try:

@@ -14,6 +14,7 @@ from saga_es.model.react import Handed
 from saga_es.model.state import SagaState
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
+from saga_es.store.crew import Shard, number_of
 
 MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
@@ -55,7 +56,7 @@ class Live:
     Attributes:
         state: as recorded; ``None`` until it is loaded.
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
-        handed: the attempts in hand; of these ``foreign`` are another engine's, and not made here.
+        handed: the attempts in hand.
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
         incompatible: why nothing here can run it, or ``None``.
@@ -63,7 +64,7 @@ class Live:
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "foreign", "handed", "incompatible", "is_stale", "newest",
+        "_number", "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "newest",
         "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ class Live:
         self.busy = self.is_stale = False
         self.newest = 0
         self.handed = Handed()
-        self.foreign = Handed()
+        self._number = number_of(saga_id)
         self.reissued: set[tuple[str, str, int, int]] = set()
         self.waiters: set[asyncio.Future[Ended]] = set()
         self.timer: Timer | None = None
@@ -89,27 +90,35 @@ class Live:
             self.timer.cancel()
         self.timer, self.timer_due = timer, due
 
-    def hand_out(self, op: Op, index: int, *, foreign: bool) -> None:
+    @property
+    def shard(self) -> Shard | None:
+        """The saga's, where its definition is known."""
+        return None if self.definition is None else Shard(self.definition.lane, self._number)
+
+    def hand_out(self, op: Op, index: int) -> None:
         """Note that an attempt of a node is in hand until its answer is recorded."""
-        for held in (self.handed, self.foreign) if foreign else (self.handed,):
-            if op == "action":
-                held.actions |= 1 << index
-            else:
-                held.undos |= 1 << index
+        if op == "action":
+            self.handed.actions |= 1 << index
+        else:
+            self.handed.undos |= 1 << index
 
     def take_back(self, op: Op, index: int) -> None:
         """Note that an attempt's answer is recorded."""
-        for held in (self.handed, self.foreign):
-            if op == "action":
-                held.actions &= ~(1 << index)
-            else:
-                held.undos &= ~(1 << index)
+        if op == "action":
+            self.handed.actions &= ~(1 << index)
+        else:
+            self.handed.undos &= ~(1 << index)
 
-    def forget_foreign(self) -> None:
-        """Another engine's attempts are ours from here on, if they are still in flight."""
-        self.handed.actions &= ~self.foreign.actions
-        self.handed.undos &= ~self.foreign.undos
-        self.foreign = Handed()
+    def lose(self) -> None:
+        """Another engine moves it on from here: nothing of it is in hand."""
+        self.set_timer(None, None)
+        self.handed = Handed()
+        self.reissued.clear()
+        self.is_stale = False
+
+    def forget_answers(self) -> None:
+        """Drop what was asked by answers and by the time: that is its owner's to decide on."""
+        self.asks = deque(ask for ask in self.asks if ask.done is not None)
 
     def refuse(self, error: Exception) -> None:
         """Answer everything that is asked, and everybody who waits, with an error."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from saga_es.errors import StoredEventError, UnknownSaga
+from saga_es.errors import StoredEventError, StoreUnavailable, UnknownSaga
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded, SagaStarted
 from saga_es.model.state import SagaState
@@ -15,6 +15,7 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Live
 from saga_es.runtime.registry import Fit, Registry
 from saga_es.runtime.threads import Threads, awaited
+from saga_es.store.crew import Shard, number_of
 from saga_es.store.port import Store
 from saga_es.store.stream import Stream
 
@@ -109,6 +110,13 @@ class Loader:
 
     def _open_page(self, after: str | None) -> tuple[list[Live], str | None]:
         saga_ids = self._store.open_sagas(after=after, limit=PAGE)
+        return self._lives_of(saga_ids), saga_ids[-1] if len(saga_ids) == PAGE else None
+
+    async def lives_of(self, saga_ids: Sequence[str]) -> list[Live]:
+        """Return sagas as they are recorded; what can't be folded, or run here, as ``open_page`` has it."""
+        return await self.read(lambda: self._lives_of(saga_ids))
+
+    def _lives_of(self, saga_ids: Sequence[str]) -> list[Live]:
         lives: list[Live] = []
         for saga_id, stream in self._store.streams(saga_ids).items():
             live = Live(saga_id)
@@ -121,7 +129,17 @@ class Loader:
                 self._store.set_parked(saga_id, live.set_aside, at=self._clock.now())
             else:
                 lives.append(live)
-        return lives, saga_ids[-1] if len(saga_ids) == PAGE else None
+        return lives
+
+    def shard_of(self, saga_id: str) -> Shard:
+        """Return where a recorded saga belongs; blocking. What can't be read is shown as parked, and in no lane."""
+        try:
+            return Shard.of(self.recorded_plan(saga_id), saga_id)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
+            self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
+            return Shard("", number_of(saga_id))
 
     async def parked_in_index(self) -> dict[str, str]:
         """Return what the index shows as parked: id to reason."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from datetime import timedelta
 from functools import partial
 
@@ -13,12 +13,15 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
 from saga_es.runtime.live import Ask, Ended, Live
+from saga_es.runtime.lives import Lives
 from saga_es.runtime.loading import Loader
+from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.turns import Turn, Turns
 from saga_es.runtime.writer import Writer
+from saga_es.store.crew import Fenced, Shard
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.port import Store
 
@@ -41,25 +44,31 @@ class ProcessManager:
         timers: Timers,
         clock: Clock,
         settings: Settings,
+        ownership: Ownership,
         chance: Callable[[], float],
         make_dispatcher: Callable[[Callable[[Report], None], Callable[[], None]], Dispatcher],
     ) -> None:
-        self._writer, self._loader = writer, loader
-        self._lives: dict[str, Live] = {}
+        self._writer, self._loader, self._ownership = writer, loader, ownership
+        self._lives = Lives()
         self._dirty: dict[str, Live] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.let_go: dict[str, int] = {}  # ended, with its version, until the log was looked at once more
+        self.on_fenced: Callable[[Fenced], None] = lambda _: None
+        self.busy_shards = self._lives.busy_shards
         self.dispatcher = make_dispatcher(self._report, self._room_was_made)
         self._places = Places(settings, lambda: self.dispatcher.in_flight, self._feed)
-        defaults = settings.defaults()
-        self._turns = Turns(store=store, clock=clock, places=self._places, defaults=defaults, chance=chance)
+        defaults, places = settings.defaults(), self._places
+        self._turns = Turns(
+            store=store, clock=clock, places=places, ownership=ownership, defaults=defaults, chance=chance
+        )
         self._effects = Effects(
             dispatcher=self.dispatcher,
             timers=timers,
             clock=clock,
             defaults=defaults,
+            ownership=ownership,
             wake=self._wake,
             hunger=self._hunger,
         )
@@ -82,8 +91,7 @@ class ProcessManager:
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
-        found = self._lives.get(saga_id)
-        if found is None:
+        if (found := self._lives.get(saga_id)) is None:
             found = self._lives[saga_id] = Live(saga_id)
             if not fresh:
                 self._reload(found)
@@ -100,25 +108,10 @@ class ProcessManager:
     def adopt(self, lives: Iterable[Live]) -> None:
         """Take over loaded sagas: issue again what is in flight, dispatch what is owed."""
         for live in lives:
-            if live.saga_id not in self._lives:
+            if live.saga_id not in self._lives and self._ownership.holds(live.shard):
                 self._lives[live.saga_id] = live
                 self._effects.carry_out(live, reissue=True)
                 self._touch(live)
-
-    def stand_back(self) -> None:
-        """Begin nothing while another engine may be at work on this store; answers in flight are still recorded."""
-        self._places.is_shut = True
-        self._effects.stop()
-
-    def step_forward(self) -> None:
-        """Go on: read every saga again, and issue what another engine may have left in flight."""
-        self._places.is_shut = False
-        self._effects.go_on()
-        for live in tuple(self._lives.values()):
-            live.forget_foreign()
-            live.is_stale = True
-            if not live.busy:
-                self._reload(live)
 
     def changed_elsewhere(self, saga_id: str, version: int) -> None:
         """The log was seen to have this version of a saga: read it again unless that is known here."""
@@ -127,10 +120,13 @@ class ProcessManager:
         if not live.busy and live.version < version:
             self._reload(live)
 
-    async def drain(self, drain: timedelta) -> None:
-        """Let what is in flight finish for ``drain``, and start nothing more."""
+    def begin_nothing(self) -> None:
+        """The engine is being left: what is in flight may finish, and nothing more begins."""
         self._closing = self._places.is_shut = True
         self._effects.stop()
+
+    async def drain(self, drain: timedelta) -> None:
+        """Let what is in flight finish for ``drain``."""
         await self.dispatcher.drain(drain)
 
     async def settle(self) -> None:
@@ -150,6 +146,37 @@ class ProcessManager:
         """Answer everybody who still waits."""
         for live in self._lives.values():
             live.refuse(error)
+
+    # -- where the store is shared -------------------------------------------------------------------
+
+    def take_over(self, shards: Collection[Shard]) -> None:
+        """These are ours from here on: what is in hand of them may be in flight elsewhere, and is read again."""
+        for live in self._lives.of(shards):
+            live.is_stale = True
+            if not live.busy:
+                self._reload(live)
+
+    def lose(self, shards: Collection[Shard]) -> None:
+        """These are ours no more: nothing of them is begun, and what their attempts answer is not recorded."""
+        for live in self._lives.of(shards):
+            live.lose()
+            self._touch(live)
+
+    def resume(self, shards: Collection[Shard]) -> None:
+        """Attempts may begin again in these."""
+        for live in self._lives.of(shards):
+            self._wake(live)
+
+    def watched_elsewhere(self) -> list[str]:
+        """Return the sagas whose end is waited for here while another engine moves them on."""
+        found: list[str] = []
+        for live in tuple(self._lives.values()):
+            if not self._ownership.holds(live.shard) and not live.busy:
+                if live.waiters:
+                    found.append(live.saga_id)
+                elif not live.asks:
+                    self._let_go(live)
+        return found
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
@@ -177,6 +204,8 @@ class ProcessManager:
     def _take_turn(self, live: Live) -> None:
         if live.busy:
             return
+        if not self._is_ours(live):
+            live.forget_answers()
         if live.asks:
             turn = self._turns.take(live)
             if turn is None:
@@ -210,8 +239,10 @@ class ProcessManager:
             live.state = turn.state
             self._answer(live, turn)
             self._finish(live)
-        elif isinstance(error, VersionConflict):
+        elif isinstance(error, VersionConflict | Fenced):
             live.asks.extendleft(reversed(turn.asks))
+            if isinstance(error, Fenced):
+                self.on_fenced(error)
             self._reload(live)  # whoever lost reads back and decides again
         elif isinstance(error, ClaimLost):
             self._without_claims(live, turn, error)
@@ -241,20 +272,30 @@ class ProcessManager:
 
     def _finish(self, live: Live) -> None:
         """What is recorded is so: act on it, tell who waits, go on with what was asked meanwhile."""
+        is_ours = self._is_ours(live)
         if live.state is not None:
-            self._effects.carry_out(live)
+            if not live.is_stale:
+                self._effects.carry_out(live)
             self._tell(live)
-        if live.newest > live.version:
+        if live.newest > live.version or (is_ours and live.is_stale):
             self._reload(live)
         elif live.asks:
             self._touch(live)
         elif live.state is not None and live.state.version == 0:
             self._drop(live, UnknownSaga(live.saga_id))
-        elif live.is_idle:
-            live.set_timer(None, None)
-            self._lives.pop(live.saga_id, None)
-            self.let_go[live.saga_id] = live.version
+        elif live.is_idle or not (is_ours or live.waiters):
+            self._let_go(live)
         self._places.feed_soon()
+
+    def _is_ours(self, live: Live) -> bool:
+        """Whether this engine moves it on; of one that is not read, or not begun, nobody can say."""
+        return live.state is None or self._ownership.holds(live.shard)
+
+    def _let_go(self, live: Live) -> None:
+        live.set_timer(None, None)
+        self._lives.pop(live.saga_id, None)
+        if not self._ownership.is_shared:  # else nobody asks
+            self.let_go[live.saga_id] = live.version
 
     def _tell(self, live: Live) -> None:
         state = live.state
@@ -265,9 +306,7 @@ class ProcessManager:
 
     def _reload(self, live: Live) -> None:
         live.busy, live.newest = True, 0
-        task = self._loop.create_task(self._load(live))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._load(live))
 
     async def _load(self, live: Live) -> None:
         before = live.version
@@ -288,10 +327,10 @@ class ProcessManager:
         elif live.state is None:
             self._not_there(live)
         else:
-            if live.set_aside is not None and live.state.is_open:
+            if live.set_aside is not None and live.state.is_open and not self._ownership.is_shared:
                 self._show_parked(live.saga_id, live.set_aside)
             reissue, live.is_stale = before == 0 or live.is_stale, False
-            self._effects.carry_out(live, reissue=reissue, foreign=not reissue)
+            self._effects.carry_out(live, reissue=reissue)
             self._touch(live)
 
     def _not_there(self, live: Live) -> None:
@@ -308,11 +347,15 @@ class ProcessManager:
 
     def _set_aside(self, live: Live, error: Exception) -> None:
         """A saga that can't be folded or written is shown as parked in the index; the others go on."""
-        self._show_parked(live.saga_id, f"{type(error).__name__}: {error}")
+        if self._ownership.holds(live.shard):
+            self._show_parked(live.saga_id, f"{type(error).__name__}: {error}")
         self._drop(live, error)
 
     def _show_parked(self, saga_id: str, reason: str) -> None:
-        task = self._loop.create_task(self._loader.show_parked(saga_id, reason))
+        self._begin(self._loader.show_parked(saga_id, reason))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

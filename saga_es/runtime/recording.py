@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
+
+from pydantic import JsonValue
 
 from saga_es.model.events import Event, Recorded
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
+from saga_es.store.crew import Shard
 from saga_es.store.port import Append, Store
+
+NOBODY: Final[Mapping[str, JsonValue]] = {}
+"""What is recorded beside events that nobody answers for but who asked."""
 
 
 def shown(state: SagaState) -> tuple[object, ...]:
@@ -39,14 +46,18 @@ def make_append(
     *,
     at: datetime,
     started_at: datetime | None,
+    shard: Shard | None,
     aside: str | None = None,
+    metadata: Mapping[str, JsonValue] = NOBODY,
+    epoch: int | None = None,
+    claims: tuple[int, ...] = (),
 ) -> Append:
     """Return the append of ``events``, decided at ``at``, which led from ``before`` to ``after``.
 
     Where nothing here can run the saga, ``aside`` says why, and the index goes on showing it.
     """
     recorded = [
-        Recorded(version, type(event).__name__, at, event, {})
+        Recorded(version, type(event).__name__, at, event, metadata)
         for version, event in enumerate(events, start=before.version + 1)
     ]
     changed = before.version == 0 or shown(before) != shown(after)
@@ -57,4 +68,7 @@ def make_append(
         events=recorded,
         summary=summary,
         is_open=after.is_open,
+        shard=shard,
+        epoch=epoch,
+        claims=claims,
     )

@@ -35,6 +35,11 @@ class Registry:
             versions[definition.version] = bindings
 
     @property
+    def definitions(self) -> tuple[SagaDefinition, ...]:
+        """All that are known, each version for itself."""
+        return tuple(it.definition for versions in self._known.values() for it in versions.values())
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._known)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,7 @@ from saga_es.model.events import CompensationDispatched, Event, StepDispatched
 from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Ask, Live
+from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.recording import make_append
 from saga_es.store.port import Append, Store
@@ -60,9 +61,16 @@ class Turns:
     """
 
     def __init__(
-        self, *, store: Store, clock: Clock, places: Places, defaults: Defaults, chance: Callable[[], float]
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        places: Places,
+        ownership: Ownership,
+        defaults: Defaults,
+        chance: Callable[[], float],
     ) -> None:
-        self._store, self._clock, self._places = store, clock, places
+        self._store, self._clock, self._places, self._ownership = store, clock, places, ownership
         self._defaults, self._chance = defaults, chance
 
     def take(self, live: Live) -> Turn | None:
@@ -106,14 +114,16 @@ class Turns:
 
     def _decided(self, live: Live, turn: Turn, ask: Ask) -> Decided:
         assert live.definition is not None  # noqa: S101 - set with the state
-        room = 0 if live.bindings is None else self._places.room(turn.state, in_turn=ask.in_turn)
+        may_begin = live.bindings is not None and self._ownership.may_begin(live.shard)
+        room = self._places.room(turn.state, in_turn=ask.in_turn) if may_begin else 0
         command = ask.make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
         return decide_with_state(live.definition, turn.state, command)
 
     def append_of(self, live: Live, turn: Turn) -> Append:
         """Return the append of a turn's events; raises what their encoding does."""
         assert live.state is not None  # noqa: S101 - a turn has one
-        append = make_append(
+        shard = live.shard
+        return make_append(
             self._store,
             live.state,
             turn.state,
@@ -121,8 +131,11 @@ class Turns:
             at=turn.at,
             started_at=live.started_at,
             aside=live.set_aside,
+            metadata=self._ownership.metadata(shard),
+            shard=shard,
+            epoch=self._ownership.epoch(shard),
+            claims=turn.claims,
         )
-        return replace(append, claims=turn.claims) if turn.claims else append
 
     def end(self, turn: Turn) -> None:
         """Its appends are recorded, or refused: its attempts hold places of their own, or none."""

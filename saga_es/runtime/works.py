@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.errors import EngineClosed, SagaError, StoreUnavailable
@@ -17,11 +19,13 @@ from saga_es.model.state import SagaState
 from saga_es.model.times import later
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.commits import CommitObserver
+from saga_es.runtime.crew_following import CrewFollower
 from saga_es.runtime.dispatcher import Dispatcher, Report
-from saga_es.runtime.following import Follower
 from saga_es.runtime.inbox import InboxReader
 from saga_es.runtime.loading import LEAVING, READERS, Loader
+from saga_es.runtime.log_following import LogFollower
 from saga_es.runtime.opening import Opening
+from saga_es.runtime.ownership import Alone, Holds, Ownership
 from saga_es.runtime.patience import Patience, within
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
@@ -30,7 +34,16 @@ from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awa
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.writer import Writer
 from saga_es.store.address import open_store, shown
+from saga_es.store.crew import SHARDS, Owned, Shard, WorkerInfo
 from saga_es.store.port import Store
+from saga_es.store.processes import this_process
+
+DRAWS: Final = 64
+"""Of ids, before one is taken that is another engine's; with ten engines a thousandth of them."""
+
+
+def random_id() -> str:
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +71,14 @@ class Works:
     ) -> None:
         registry, settings, clock = given.registry, given.settings, given.clock
         self.store, self._clock, self._settings, self._registry = store, clock, settings, registry
-        self._reading = reading
+        self._reading, self._entered_at = reading, clock.now()
         self._stepping: Threads = (
             DaemonThreads() if given.executor is None else ExecutorThreads(given.executor)
         )
         self.timers, self.patience = timers, patience
         self.writer = Writer(store, observer=given.observer, chance=given.chance)
         self.loader = Loader(store, registry, reading, clock)
+        self.ownership: Ownership = Alone() if store.crew is None else Holds(uuid.uuid4().hex)
         self.manager = ProcessManager(
             store=store,
             writer=self.writer,
@@ -72,27 +86,46 @@ class Works:
             timers=timers,
             clock=clock,
             settings=settings,
+            ownership=self.ownership,
             chance=given.chance,
             make_dispatcher=self._make_dispatcher,
         )
-        self.follower = Follower(
-            store=store,
-            writer=self.writer,
-            loader=self.loader,
-            manager=self.manager,
-            timers=timers,
-            patience=patience,
-            every=settings.poll,
-        )
+        self._follower = self._make_follower(given)
         self._recorded: set[str] = set()
         self._inbox = self._make_inbox_reader()
 
+    def _make_follower(self, given: Given) -> LogFollower | CrewFollower:
+        if self.store.crew is None or not isinstance(self.ownership, Holds):
+            return LogFollower(
+                store=self.store,
+                writer=self.writer,
+                loader=self.loader,
+                manager=self.manager,
+                timers=self.timers,
+                patience=self.patience,
+                every=self._settings.poll,
+            )
+        return CrewFollower(
+            self.store.crew,
+            self.ownership,
+            store=self.store,
+            loader=self.loader,
+            manager=self.manager,
+            timers=self.timers,
+            patience=self.patience,
+            registry=self._registry,
+            settings=self._settings,
+            chance=given.chance,
+        )
+
     def _make_inbox_reader(self) -> InboxReader | None:
-        if self.store.inbox is None:
+        if self.store.inbox is None or not isinstance(self._follower, CrewFollower):
             return None
+        follower = self._follower
         return InboxReader(
             self.store.inbox,
-            store=self.store,
+            holds=follower.holds,
+            known=lambda: follower.known,
             loader=self.loader,
             manager=self.manager,
             timers=self.timers,
@@ -124,7 +157,7 @@ class Works:
             raise
         works = cls(store, reading, timers, patience, given)
         try:
-            await works.follower.begin()
+            await works._follower.begin()
             if works._inbox is not None:
                 works._inbox.begin()
         except BaseException:
@@ -133,6 +166,15 @@ class Works:
         return works
 
     # -- for the engine ------------------------------------------------------------------------------
+
+    def id_of_our_own(self, definition: SagaDefinition) -> str:
+        """Return a random id of a saga that this engine can move on by itself, without telling another of it."""
+        saga_id = random_id()
+        for _ in range(DRAWS):
+            if self.ownership.may_begin(Shard.of(definition, saga_id)):
+                break
+            saga_id = random_id()
+        return saga_id
 
     async def ensure_recorded(self, definition: SagaDefinition, saga_id: str) -> None:
         """Record a plan before the first saga of it, once per digest."""
@@ -152,6 +194,27 @@ class Works:
             lambda: self.loader.read(lambda: self.loader.recorded_plan(saga_id)), f"reading saga {saga_id!r}"
         )
         return self._registry.fit(plan).bindings
+
+    async def workers(self) -> tuple[WorkerInfo, ...]:
+        """Return who owns what."""
+        crew = self.store.crew
+        if crew is None:
+            return (self._alone(),)
+        return await self.patience.ask(lambda: self.loader.read(crew.workers), "reading who owns what")
+
+    def _alone(self) -> WorkerInfo:
+        process, now = this_process(), self._clock.now()
+        everything = tuple(range(SHARDS))
+        return WorkerInfo(
+            worker="alone",
+            host=process.host,
+            pid=process.pid,
+            lease=self._settings.lease,
+            entered_at=self._entered_at,
+            heard_at=now,
+            is_alive=True,
+            owns=tuple(Owned(it.name, it.version, everything) for it in self._registry.definitions),
+        )
 
     def not_ended(self, saga_id: str, timeout: timedelta | None) -> Exception:
         """Return the error for an outcome that did not come in time: how the saga stands, and why."""
@@ -177,13 +240,15 @@ class Works:
         A store that does not answer is waited for a while in each phase, and then left as it is: its threads are
         daemons, and what they still write is checked by version.
         """
-        self.follower.stop()
+        self.manager.begin_nothing()
         if self._inbox is not None:
             self._inbox.stop()
+        await self._a_while(self._follower.retire())
         await self.manager.drain(self._settings.drain)
         await self._a_while(self.manager.settle())
         await self._a_while(self.writer.close())
         self.manager.abandon(EngineClosed("waiting for a saga"))
+        await self._a_while(self._follower.leave())
         await self._a_while(self.loader.read(self.store.close))
         self.timers.close()
         self._stepping.close()
@@ -216,11 +281,12 @@ def not_ended(
 
 
 def claimed(address: str | Mapping[str, str], migrate: bool | None) -> Store:  # noqa: FBT001 - a setting passed on
-    """Open a store and take the engine's place on it; blocking."""
+    """Open a store, and take the engine's place on one that is not shared; blocking."""
     store = open_store(address, migrate=migrate)
-    try:
-        store.claim()
-    except SagaError:
-        store.close()
-        raise
+    if store.crew is None:
+        try:
+            store.claim()
+        except SagaError:
+            store.close()
+            raise
     return store

@@ -31,6 +31,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.crew import Beside, Call, Crew, CrewRows, Shard
 from saga_es.store.inbox import Inbox, InboxRows
 from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
@@ -49,10 +50,9 @@ class SagaRecorder(Protocol):
     def schema_version(self) -> int | None: ...
     def claim(self) -> bool: ...
     def holder(self) -> str | None: ...
-    def place_held(self) -> int: ...
     def release(self) -> None: ...
     def insert_batch(
-        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], claims: Sequence[int] = ()
+        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = ...
     ) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(
@@ -93,6 +93,8 @@ class SagaApplication(Application[str]):
         self._plans: dict[str, SagaDefinition] = {}
         rows: InboxRows | None = getattr(self.recorder, "inbox", None)
         self._inbox = None if rows is None else Inbox(rows, self._reaching)
+        crew: CrewRows | None = getattr(self.recorder, "crew", None)
+        self._crew = None if crew is None else Crew(crew, self._reaching)
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         ours = {key[len(PREFIX) :]: value for key, value in os.environ.items() if key.startswith(PREFIX)}
@@ -113,6 +115,10 @@ class SagaApplication(Application[str]):
     @property
     def inbox(self) -> Inbox | None:
         return self._inbox
+
+    @property
+    def crew(self) -> Crew | None:
+        return self._crew
 
     @property
     def _log(self) -> SagaRecorder:
@@ -142,9 +148,6 @@ class SagaApplication(Application[str]):
             if not self._log.claim():
                 raise StoreInUse(self._url, holder=self._log.holder())
 
-    def place_held(self) -> int:
-        return self._log.place_held()
-
     def close(self) -> None:
         if hasattr(self, "recorder"):
             self._log.release()
@@ -160,6 +163,9 @@ class SagaApplication(Application[str]):
         events: Sequence[Recorded],
         summary: SagaSummary | None,
         is_open: bool,
+        shard: Shard | None = None,
+        epoch: int | None = None,
+        claims: tuple[int, ...] = (),
     ) -> Append:
         versions = [recorded.version for recorded in events]
         if versions != list(range(expected_version + 1, expected_version + 1 + len(events))):
@@ -167,7 +173,7 @@ class SagaApplication(Application[str]):
             raise InvalidInput(f"the append to {saga_id!r}", problem=problem)
         encode = self._map.encode
         stored = tuple(encode(saga_id, recorded) for recorded in events)
-        return Append(saga_id, expected_version, stored, summary, is_open)
+        return Append(saga_id, expected_version, stored, summary, is_open, shard, epoch, claims)
 
     def append(self, batch: Sequence[Append]) -> None:
         last: dict[str, int] = {}
@@ -175,15 +181,16 @@ class SagaApplication(Application[str]):
             if last.get(append.saga_id, append.expected_version) != append.expected_version:
                 raise VersionConflict(append.saga_id, expected=append.expected_version)
             last[append.saga_id] = append.expected_version + len(append.events)
-        rows = {it.saga_id: IndexRow(it.summary, it.is_open) for it in batch if it.summary is not None}
+        rows = {
+            it.saga_id: IndexRow(it.summary, it.is_open, it.shard) for it in batch if it.summary is not None
+        }
         events = [event for append in batch for event in append.events]
-        claims = [number for append in batch for number in append.claims]
         try:
             with self._reaching():
-                if claims:  # where there is an inbox, which not every recorder has
-                    self._log.insert_batch(events, [*rows.values()], claims)
-                else:
+                if self._crew is None:
                     self._log.insert_batch(events, [*rows.values()])
+                else:
+                    self._log.insert_batch(events, [*rows.values()], _beside(batch))
         except IntegrityError as error:
             guilty = self._first_past(batch)
             raise VersionConflict(guilty.saga_id, expected=guilty.expected_version) from error
@@ -303,6 +310,10 @@ class SagaApplication(Application[str]):
         with self._reaching():
             return self._log.changed_by_others()
 
+    def versions(self, saga_ids: Sequence[str]) -> Mapping[str, int]:
+        with self._reaching():
+            return self._log.select_versions(saga_ids)
+
     # -- copying: what is stored, as it is stored ----------------------------------------------------
 
     def log_page(self, position: int, *, limit: int) -> Sequence[Notification]:
@@ -313,11 +324,6 @@ class SagaApplication(Application[str]):
     def stored(self, stream: str, *, after: int, upto: int) -> Sequence[StoredEvent]:
         with self._reaching():
             return self._log.select_events(stream, gt=after, lte=upto)
-
-    def versions(self, streams: Sequence[str]) -> Mapping[str, int]:
-        """Return the last version of each stream that has any."""
-        with self._reaching():
-            return self._log.select_versions(streams)
 
     def rows(self, saga_ids: Sequence[str]) -> Mapping[str, IndexRow]:
         """Return the index rows of those of these sagas that have one."""
@@ -341,3 +347,15 @@ class SagaApplication(Application[str]):
         except (PersistenceError, ConnectionPoolClosedError, OSError) as error:
             problem = str(error) or "it is closed"
             raise StoreUnavailable(self._url, problem=problem) from error
+
+
+def _beside(batch: Sequence[Append]) -> Beside:
+    """Return what goes with a batch: whose shards have to be held, and whose owners are told."""
+    fences = {(it.shard, it.epoch) for it in batch if it.shard is not None and it.epoch is not None}
+    calls = {
+        it.saga_id: (it.shard, Call(it.saga_id, it.expected_version + len(it.events)))
+        for it in batch
+        if it.shard is not None and it.epoch is None
+    }
+    claims = [number for append in batch for number in append.claims]
+    return Beside(claims, sorted(fences), [*calls.values()])

@@ -48,10 +48,26 @@ class ClaimLost(SagaError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rows of the inbox are looked for.
+
+    Attributes:
+        beside: rows in hand, which are not.
+        definitions: those that are known here; of their sagas only these ``shards`` of 256 are.
+        known: those that any worker knows; what asks for another is everybody's.
+    """
+
+    beside: Collection[int]
+    definitions: Collection[str]
+    shards: Collection[int]
+    known: Collection[str]
+
+
 class InboxRows(Protocol):
     """What the inbox asks of a recorder that has one."""
 
-    def select_asked(self, limit: int, beside: Sequence[int]) -> Sequence[AskedStart]: ...
+    def select_asked(self, limit: int, scope: Scope) -> Sequence[AskedStart]: ...
     def select_held(self, saga_id: str) -> HeldStart | None: ...
     def delete_asked(self, numbers: Sequence[int]) -> None: ...
     def update_error(self, number: int, error: str, at: datetime) -> None: ...
@@ -70,10 +86,10 @@ class Inbox:
     def __init__(self, rows: InboxRows, reaching: Callable[[], AbstractContextManager[None]]) -> None:
         self._rows, self._reaching = rows, reaching
 
-    def waiting(self, limit: int, *, beside: Collection[int] = ()) -> Sequence[AskedStart]:
-        """Return the first rows that wait to be started, but for those ``beside``; none is claimed by that."""
+    def waiting(self, limit: int, scope: Scope) -> Sequence[AskedStart]:
+        """Return the first rows in a scope that wait to be started; none is claimed by that."""
         with self._reaching():
-            return self._rows.select_asked(limit, list(beside))
+            return self._rows.select_asked(limit, scope)
 
     def held(self, saga_id: str) -> HeldStart | None:
         """Return how a saga waits here, or ``None`` if it does not."""

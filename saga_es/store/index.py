@@ -11,6 +11,7 @@ from saga_es.errors import InvalidInput
 from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
+from saga_es.store.crew import Shard
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -25,10 +26,15 @@ Value = str | int | bool | None
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """One saga's row; instants are whole microseconds since 1970, so that every database orders them alike."""
+    """One saga's row; instants are whole microseconds since 1970, so that every database orders them alike.
+
+    Attributes:
+        shard: where several engines share the store; ``None`` where it is not known.
+    """
 
     summary: SagaSummary
     is_open: bool
+    shard: Shard | None = None
 
     def values(self) -> tuple[Value, ...]:
         """Return the values of ``COLUMNS``."""

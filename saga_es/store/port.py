@@ -13,6 +13,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.crew import Crew, Shard
 from saga_es.store.inbox import Inbox
 from saga_es.store.stream import Stream
 
@@ -25,6 +26,9 @@ class Append:
         expected_version: the version the stream has to be at; the events follow it without gaps.
         summary: the saga's new index row, or ``None`` where what it shows did not change.
         is_open: whether recovery has to look at this saga (goes into the index row).
+        shard: the saga's, where several engines share the store.
+        epoch: in which the shard is held by whoever appends: fenced by it. ``None`` where the version alone is
+            checked, and the shard's owner is told.
         claims: rows of the inbox that go in the same transaction, or nothing of it is written.
     """
 
@@ -33,6 +37,8 @@ class Append:
     events: tuple[StoredEvent, ...]
     summary: SagaSummary | None
     is_open: bool
+    shard: Shard | None = None
+    epoch: int | None = None
     claims: tuple[int, ...] = ()
 
 
@@ -57,6 +63,11 @@ class Store(Protocol):
         """Where starts wait that were asked for in somebody's own transaction; ``None`` where there is none."""
         ...
 
+    @property
+    def crew(self) -> Crew | None:
+        """Who divides the sagas where several engines may share this store; ``None`` where one has it alone."""
+        ...
+
     def prepare(
         self,
         saga_id: str,
@@ -65,6 +76,9 @@ class Store(Protocol):
         events: Sequence[Recorded],
         summary: SagaSummary | None,
         is_open: bool,
+        shard: Shard | None = None,
+        epoch: int | None = None,
+        claims: tuple[int, ...] = (),
     ) -> Append:
         """Encode events for ``append``; pure, so that it can overlap a commit in flight."""
         ...
@@ -75,6 +89,7 @@ class Store(Protocol):
         Raises:
             VersionConflict: a stream (``saga_id`` of the error, where it is known) is past what was expected.
             ClaimLost: a row of the inbox is not there to be claimed.
+            Fenced: shards are not held any more in the epochs that the batch names.
             StoreUnavailable: the connection failed; whether the batch was committed is unknown.
         """
         ...
@@ -93,6 +108,10 @@ class Store(Protocol):
 
     def streams(self, saga_ids: Sequence[str]) -> Mapping[str, Stream]:
         """Return each stream whole, not decoded yet: what is wrong in one concerns no other."""
+        ...
+
+    def versions(self, saga_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the last version of each of these sagas that is recorded."""
         ...
 
     def record_definition(self, definition: SagaDefinition) -> None:
@@ -135,14 +154,7 @@ class Store(Protocol):
         ...
 
     def claim(self) -> None:
-        """Take the engine's place on this store until ``close``, or raise StoreInUse."""
-        ...
-
-    def place_held(self) -> int:
-        """Say the how many-th time the place was taken that is held now; 0 where it is lost.
-
-        As far as is known since the last ``changed_by_others``, which takes a lost place again when it is free.
-        """
+        """Take the one place on this store until ``close``, or raise StoreInUse: a lone engine's, or a copy's."""
         ...
 
     def close(self) -> None: ...

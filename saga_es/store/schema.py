@@ -14,7 +14,7 @@ SCHEMA: Final = "saga_schema"
 LAST: Final = (1 << 63) - 1
 """No stream has a later version than this."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised with every change of the tables; each recorder has a step that brings an older store up to it."""
 
 

@@ -70,7 +70,13 @@ class Writer:
             self.store.append(
                 [
                     make_append(
-                        self.store, state, decided.state, decided.events, at=self.now, started_at=started
+                        self.store,
+                        state,
+                        decided.state,
+                        decided.events,
+                        at=self.now,
+                        started_at=started,
+                        shard=None,
                     )
                 ]
             )

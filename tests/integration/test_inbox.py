@@ -13,7 +13,7 @@ import pytest
 from saga_es import Settings
 from saga_es.errors import UnknownSaga
 from saga_es.store.address import open_store
-from saga_es.store.inbox import ClaimLost
+from saga_es.store.inbox import ClaimLost, Scope
 from saga_es.store.recorders.postgres_sql import STEPS, Statements
 from tests.integration.engine.world import MARIA, SOON, drive, types, until
 from tests.support.inbox import BOOKED, TRIP, Inbox, inbox, is_set_aside, outcome, working
@@ -162,10 +162,14 @@ def test_an_append_whose_row_was_taken_writes_nothing(inbox: Inbox):
         inbox.house.client(TRIP).start_in(db, TRIP, MARIA, saga_id="trip-42")
     ((number,),) = inbox.ask("SELECT number FROM saga_inbox")
     store = open_store(inbox.house.place.address)
-    append = store.prepare(
-        "trip-42", expected_version=0, events=history(1), summary=summary("trip-42"), is_open=True
+    claiming = store.prepare(
+        "trip-42",
+        expected_version=0,
+        events=history(1),
+        summary=summary("trip-42"),
+        is_open=True,
+        claims=(number,),
     )
-    claiming = type(append)(append.saga_id, 0, append.events, append.summary, True, (number,))
     with inbox.connect() as other:
         other.execute("SELECT 1 FROM saga_inbox FOR UPDATE")
         with pytest.raises(ClaimLost):  # in somebody's hands, and not waited for
@@ -175,9 +179,11 @@ def test_an_append_whose_row_was_taken_writes_nothing(inbox: Inbox):
     store.append([claiming])
     assert inbox.rows() == []
     assert len(store.read("trip-42")) == 1
-    again = store.prepare("trip-43", expected_version=0, events=history(1), summary=None, is_open=True)
+    again = store.prepare(
+        "trip-43", expected_version=0, events=history(1), summary=None, is_open=True, claims=(number,)
+    )
     with pytest.raises(ClaimLost):
-        store.append([type(again)("trip-43", 0, again.events, None, True, (number,))])
+        store.append([again])
     assert not store.read("trip-43")
     store.close()
 
@@ -208,11 +214,11 @@ def test_a_store_of_the_first_version_gets_an_inbox(postgres_url: str):
             db.execute(say.of(statement))
     store = open_store(postgres_url, migrate=True)
     assert store.inbox is not None
-    assert store.inbox.waiting(100) == []
+    assert store.inbox.waiting(100, Scope(beside=(), definitions=(), shards=(), known=())) == []
     put(store, "trip-42", history(2))
     store.close()
     with psycopg.connect(postgres_url) as db:
-        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(2,)]
+        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(3,)]
         assert db.execute("SELECT saga_start('trip', 1, '{}', 'trip-43')").fetchone() == ("trip-43",)
 
 

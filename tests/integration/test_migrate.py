@@ -42,6 +42,15 @@ INBOX = {
         "number", "saga_id", "definition", "definition_version", "input", "asked_at", "error", "failed_at",
     ],
 }  # fmt: skip
+CREW = {
+    "saga_workers": [
+        "worker", "host", "machine", "pid", "began", "lanes", "lease", "entered_at", "heard_at",
+    ],
+    "saga_lanes": ["lane", "definition", "definition_version"],
+    "saga_shards": ["lane", "shard", "owner", "epoch"],
+    "saga_calls": ["number", "lane", "shard", "saga_id", "version"],
+    "saga_index": [*TABLES["saga_index"], "lane", "shard"],
+}  # fmt: skip
 INDEXES = {
     "saga_index_open",
     "saga_index_parked",
@@ -102,9 +111,9 @@ def test_eight_at_an_empty_schema_of_postgresql(postgres_url: str, capsys):
     assert said == [{"done"}] * POSTGRES_ROUNDS
     with psycopg.connect(postgres_url) as db:
         for schema in schemas:
-            assert tables_of(db, schema) == TABLES | INBOX
+            assert tables_of(db, schema) == TABLES | INBOX | CREW
             assert indexes_of(db, schema) >= INDEXES
-            assert db.execute(f"SELECT version FROM {schema}.saga_schema").fetchall() == [(2,)]
+            assert db.execute(f"SELECT version FROM {schema}.saga_schema").fetchall() == [(3,)]
     store = open_store({**environment(postgres_url), "POSTGRES_SCHEMA": schemas[-1]})
     put(store, "trip-42", history(3))
     assert store.read("trip-42") == history(3)
@@ -116,8 +125,8 @@ def test_eight_at_an_empty_database_of_postgresql(postgres_url: str):
         assert all_at_once(processes, environment(postgres_url)) == {"done"}
         assert all_at_once(processes, environment(postgres_url)) == {"done"}  # and again, where all is there
     with psycopg.connect(postgres_url) as db:
-        assert tables_of(db, "public") == TABLES | INBOX
-        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(2,)]
+        assert tables_of(db, "public") == TABLES | INBOX | CREW
+        assert db.execute("SELECT version FROM saga_schema").fetchall() == [(3,)]
 
 
 @pytest.mark.promise("field.Settings.migrate")
@@ -129,7 +138,7 @@ def test_eight_at_an_empty_file_of_sqlite(tmp_path: Path):
     for path in paths:
         assert things_in(path) == {"table": {"saga_log", "saga_index", "saga_schema"}, "index": INDEXES}
         with closing(sqlite3.connect(path)) as db:
-            assert db.execute("SELECT version FROM saga_schema").fetchall() == [(2,)]
+            assert db.execute("SELECT version FROM saga_schema").fetchall() == [(3,)]
             (mode,) = db.execute("PRAGMA journal_mode").fetchone()
             assert mode == "wal"
 
@@ -168,7 +177,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(postgres_url: str):
         assert tables_of(db, "ours") == {"saga_index_started": ["n"]}
         db.execute("DROP TABLE ours.saga_index_started")
         open_store(address, migrate=True).close()
-        assert tables_of(db, "ours") == TABLES | INBOX
+        assert tables_of(db, "ours") == TABLES | INBOX | CREW
 
 
 def test_a_migration_of_a_file_that_fails_half_way_leaves_nothing(tmp_path: Path):
@@ -202,7 +211,7 @@ def test_a_process_killed_half_way_leaves_nothing_and_holds_up_nobody(postgres_u
         waited_for(watcher, "application_name = 'saga_es'", False)
         assert tables_of(watcher, "ours") == {}
         open_store(address, migrate=True).close()
-        assert tables_of(watcher, "ours") == TABLES | INBOX
+        assert tables_of(watcher, "ours") == TABLES | INBOX | CREW
 
 
 def waited_for(db: psycopg.Connection, sessions: str, are_there: bool) -> None:
@@ -265,7 +274,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_without_tables_is_refused(url: str):
     for error in open_in_every_way(url, False):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (None, 2)
+        assert (error.found, error.expected) == (None, 3)
         assert error.store == (url if url.startswith("sqlite") else error.store)
     assert list(open_in_every_way(url, True)) == [None, None, None]
     assert list(open_in_every_way(url, False)) == [None, None, None]
@@ -278,7 +287,7 @@ def test_by_default_a_file_is_migrated_and_a_database_is_not(url: str):
             assert error is None
         else:
             assert isinstance(error, StoreSchemaError)
-            assert (error.found, error.expected) == (None, 2)
+            assert (error.found, error.expected) == (None, 3)
 
 
 @pytest.mark.promise("error.StoreSchemaError")
@@ -287,11 +296,11 @@ def test_a_newer_store_is_refused_and_left_alone(url: str, migrate: bool | None)
     store = open_store(url, migrate=True)
     put(store, "trip-42", history(2))
     store.close()
-    execute(url, "UPDATE saga_schema SET version = 3")
+    execute(url, "UPDATE saga_schema SET version = 4")
     for error in open_in_every_way(url, migrate):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (3, 2)
-    execute(url, "UPDATE saga_schema SET version = 2")
+        assert (error.found, error.expected) == (4, 3)
+    execute(url, "UPDATE saga_schema SET version = 3")
     store = open_store(url)
     assert store.read("trip-42") == history(2)
     store.close()
@@ -303,7 +312,7 @@ def test_an_older_store_is_refused(url: str):
     execute(url, "UPDATE saga_schema SET version = 0")
     for error in open_in_every_way(url, False):
         assert isinstance(error, StoreSchemaError)
-        assert (error.found, error.expected) == (0, 2)
+        assert (error.found, error.expected) == (0, 3)
 
 
 @pytest.mark.promise("cli.migrate", "error.StoreSchemaError")

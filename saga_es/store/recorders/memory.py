@@ -40,9 +40,6 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def holder(self) -> str | None:
         return "in this process"
 
-    def place_held(self) -> int:
-        return int(self._claimed)
-
     def release(self) -> None:
         self._claimed = False
 

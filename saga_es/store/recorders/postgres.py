@@ -16,17 +16,20 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
+from saga_es.store.crew import Beside, Fenced
 from saga_es.store.inbox import ClaimLost
-from saga_es.store.index import COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
+from saga_es.store.index import IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
 from saga_es.store.recorders.memory import first_versions
+from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_inbox import PostgresInbox
-from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, TYPES, Statements
+from saga_es.store.recorders.postgres_sql import PLACED, SHOWN, STEPS, STORED, TYPES, Statements
 from saga_es.store.recorders.session_place import SessionPlace
 from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
 from saga_es.store.schema import EVENTS, SCHEMA_VERSION, steps_from
 
 Row = tuple[object, ...]
+NOTHING: Final = Beside()
 
 
 class SagaPostgresRecorder(PostgresApplicationRecorder):
@@ -51,6 +54,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         self._end: int | None = None  # of the log, as far as it was followed without a gap
         self._place: SessionPlace | None = None
         self.inbox = PostgresInbox(datastore, self._say, self._select)
+        self.crew = PostgresCrew(datastore, self._say)
 
     # -- schema --------------------------------------------------------------------------------------
 
@@ -87,22 +91,23 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         with connection.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(SQL("SELECT ") + SQL(what), (name,)).fetchone() == (None,)
 
-    # -- place: a lock of a session's, which dies with it ---------------------------------------------
+    # -- place: what a copy holds, and workers must not ------------------------------------------------
 
     def claim(self) -> bool:
-        """Take the engine's place on this database and schema; False if another session holds it."""
+        """Take the place that is for one; False if another session holds it, or a worker is at work."""
         place = SessionPlace(self.datastore, self._say.lock_key("engine"))
         if not place.take():
             return False
         self._place = place
+        if self.crew.select_alive() is not None:
+            self.release()
+            return False
         return True
 
     def holder(self) -> str | None:
-        """Return who holds the place."""
-        return SessionPlace(self.datastore, self._say.lock_key("engine")).holder()
-
-    def place_held(self) -> int:
-        return 0 if self._place is None else self._place.held
+        """Return who is at work here."""
+        alive = self.crew.select_alive()
+        return alive or SessionPlace(self.datastore, self._say.lock_key("engine")).holder()
 
     def release(self) -> None:
         if self._place is not None:
@@ -118,36 +123,39 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         return self.insert_batch(stored_events, ())
 
     def insert_batch(
-        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], claims: Sequence[int] = ()
+        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = NOTHING
     ) -> Sequence[int]:
-        """Write events and index rows, and remove the inbox's rows ``claims``, or nothing of it.
+        """Write events and index rows, and what goes with them, or nothing of it.
 
         Returns:
             The events' places in the log.
+
+        Raises:
+            ClaimLost, Fenced: what had to be so is not.
+            IntegrityError: a version is taken or leaves a gap.
         """
         predecessors = {stream: first - 1 for stream, first in first_versions(events).items() if first > 1}
-        values: dict[str, object] = {
+        values = {
             "lock": self._append_lock,
             "streams": lines(predecessors),
             "before": lines(predecessors.values()),
-            "ids": lines(event.originator_id for event in events),
-            "versions": lines(event.originator_version for event in events),
-            "topics": lines(event.topic for event in events),
-            "states": [event.state for event in events],
-            "claims": list(claims),
+            **_values_of(events, rows),
+            **_values_beside(beside),
         }
-        if rows:
-            columns = zip(*(row.values() for row in rows), strict=True)
-            for name, of, column in zip(COLUMNS, TYPES, columns, strict=True):
-                values[name] = list(column) if of == "text" else lines(column)
+        statement = self._say.insert(
+            rows=bool(rows),
+            notify=self._notify,
+            claims=bool(beside.claims),
+            fences=bool(beside.fences),
+            calls=bool(beside.calls),
+        )
         with self._write_lock:
-            row = self._insert(self._say.insert[bool(rows), self._notify, bool(claims)], values)
+            row = self._insert(statement, values)
             ids = cast("list[int]", row["ids"] or [])
             if self._end is not None and ids and ids[0] == self._end + 1:
                 self._end = ids[-1]
         if len(ids) < len(events):
-            if claims and cast("int", row["claimed"]) < len(claims):
-                raise ClaimLost
+            _check_beside(beside, row)
             raise IntegrityError(f"a predecessor of {predecessors} is not recorded")
         return ids
 
@@ -243,8 +251,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         Ids are committed in order: where those appended here follow each other, nobody else's are between them.
         """
         with self._write_lock:
-            now = self.max_notification_id() if self._place is None else self._place.ask(self._say.end)
-            before, self._end = self._end, cast("int | None", now) or 0
+            before, self._end = self._end, self.max_notification_id() or 0
             return before != self._end
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> SagaPostgresSubscription:
@@ -297,6 +304,52 @@ class SagaPostgresFactory(PostgresFactory):
     def application_recorder(self) -> SagaPostgresRecorder:
         notify = strtobool(self.env.get(self.POSTGRES_NOTIFY) or "yes")
         return SagaPostgresRecorder(self.datastore, notify=notify)
+
+
+def _values_of(events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> dict[str, object]:
+    values: dict[str, object] = {
+        "ids": lines(event.originator_id for event in events),
+        "versions": lines(event.originator_version for event in events),
+        "topics": lines(event.topic for event in events),
+        "states": [event.state for event in events],
+    }
+    if rows:
+        columns = zip(*map(_placed, rows), strict=True)
+        for name, of, column in zip(PLACED, TYPES, columns, strict=True):
+            values[name] = list(column) if of == "text" else lines(column)
+    return values
+
+
+def _placed(row: IndexRow) -> tuple[object, ...]:
+    """Return the values of PLACED; what is null there is null in a text array, and has to be in the other's lines."""
+    lane, number = (None, None) if row.shard is None else row.shard
+    return (*row.values(), lane, "" if number is None else number)
+
+
+def _values_beside(beside: Beside) -> dict[str, object]:
+    fenced = [shard for shard, _ in beside.fences]
+    called = [shard for shard, _ in beside.calls]
+    return {
+        "claims": list(beside.claims),
+        "fence_lanes": lines(shard.lane for shard in fenced),
+        "fence_shards": lines(shard.number for shard in fenced),
+        "fence_epochs": lines(epoch for _, epoch in beside.fences),
+        "call_lanes": lines(shard.lane for shard in called),
+        "call_shards": lines(shard.number for shard in called),
+        "call_sagas": lines(call.saga_id for _, call in beside.calls),
+        "call_versions": lines(call.version for _, call in beside.calls),
+    }
+
+
+def _check_beside(beside: Beside, answer: DictRow) -> None:
+    """Raise what kept a batch from being written, unless that was a version."""
+    if beside.fences:
+        kept = set(cast("list[int] | None", answer["fenced"]) or ())
+        lost = [fence for place, fence in enumerate(beside.fences, start=1) if place not in kept]
+        if lost:
+            raise Fenced(lost)
+    if beside.claims and cast("int", answer["claimed"]) < len(beside.claims):
+        raise ClaimLost
 
 
 def lines(values: Iterable[object]) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, cast
 
-from saga_es.store.inbox import AskedStart, HeldStart
+from saga_es.store.inbox import AskedStart, HeldStart, Scope
 from saga_es.store.index import storable
 from saga_es.store.recorders.connections import SagaPostgresDatastore
+from saga_es.store.recorders.postgres_append import Condition
 
 # The input is json, not jsonb, which would make an integer of a large float. The function reads nothing of the
 # table (no RETURNING), so that who calls it needs no more than INSERT.
@@ -29,14 +30,14 @@ STEP: Final = (
 )
 
 # A row in somebody's hands is not waited for: the append that claims it writes nothing, and it is looked at again.
-CLAIMED: Final = """claimed AS MATERIALIZED (
-  SELECT number FROM {inbox} WHERE number = ANY(%(claims)s::bigint[]) FOR UPDATE SKIP LOCKED), """
-UNCLAIMED: Final = (
-    "\n  UNION ALL SELECT 1 WHERE (SELECT count(*) FROM claimed) < cardinality(%(claims)s::bigint[])"
+CLAIMING: Final = Condition(
+    before="""claimed AS MATERIALIZED (
+  SELECT number FROM {inbox} WHERE number = ANY(%(claims)s::bigint[]) FOR UPDATE SKIP LOCKED), """,
+    missing="\n  UNION ALL SELECT 1 WHERE (SELECT count(*) FROM claimed) < cardinality(%(claims)s::bigint[])",
+    answer=", (SELECT count(*) FROM claimed) AS claimed",
 )
 REMOVED: Final = """, removed AS (
   DELETE FROM {inbox} WHERE number IN (SELECT number FROM claimed) AND NOT EXISTS (SELECT 1 FROM gap))"""
-COUNT: Final = ", (SELECT count(*) FROM claimed) AS claimed"
 
 
 class Composing(Protocol):
@@ -60,7 +61,10 @@ class PostgresInbox:
         self._datastore, self._select = datastore, select
         self._asked = say.of(
             "SELECT number, saga_id, definition, definition_version, input::text FROM {inbox}"
-            " WHERE error IS NULL AND number <> ALL(%s::bigint[]) ORDER BY number LIMIT %s"
+            " WHERE error IS NULL AND number <> ALL(%s::bigint[]) AND (definition <> ALL(%s::text[])"
+            " OR (definition = ANY(%s::text[])"
+            " AND get_byte(decode(md5(convert_to(saga_id, 'UTF8')), 'hex'), 0) = ANY(%s::integer[])))"
+            " ORDER BY number LIMIT %s"
         )
         self._held = say.of(
             "SELECT error FROM {inbox} WHERE saga_id = %s ORDER BY error IS NOT NULL, number DESC LIMIT 1"
@@ -72,9 +76,10 @@ class PostgresInbox:
         self._delete = say.of("DELETE FROM {inbox} WHERE " + free)
         self._update = say.of("UPDATE {inbox} SET error = %s, failed_at = %s WHERE " + free)
 
-    def select_asked(self, limit: int, beside: Sequence[int]) -> Sequence[AskedStart]:
-        rows = cast("list[tuple[int, str, str, int | None, str]]", self._select(self._asked, [beside, limit]))
-        return [AskedStart(*row) for row in rows]
+    def select_asked(self, limit: int, scope: Scope) -> Sequence[AskedStart]:
+        known, mine = [*scope.known], [*scope.definitions]
+        rows = self._select(self._asked, [[*scope.beside], known, mine, [*scope.shards], limit])
+        return [AskedStart(*row) for row in cast("list[tuple[int, str, str, int | None, str]]", rows)]
 
     def select_held(self, saga_id: str) -> HeldStart | None:
         rows = self._select(self._held, [saga_id])

@@ -6,17 +6,23 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier
 
 from saga_es.store.inbox import INBOX, START
 from saga_es.store.index import CHANGING, COLUMNS
-from saga_es.store.recorders import postgres_inbox
+from saga_es.store.recorders import postgres_crew, postgres_inbox
+from saga_es.store.recorders.postgres_append import listed
 from saga_es.store.schema import EVENTS, INDEX, SCHEMA
 
 SHOWN: Final = ", ".join(COLUMNS)
+PLACED: Final = (*COLUMNS, "lane", "shard")
+"""What an append writes of the index."""
+
 STORED: Final = "originator_id, originator_version, topic, state"
-TYPES: Final = ("text", "text", "bigint", "text", "text", "text", "boolean", "bigint", "bigint")
-"""Of COLUMNS."""
+TYPES: Final = (
+    "text", "text", "bigint", "text", "text", "text", "boolean", "bigint", "bigint", "text", "smallint",
+)  # fmt: skip
+"""Of PLACED."""
 
 # "C" sorts by code point, as Python and SQLite do. Instants are microseconds since 1970.
 STEPS: Final = (
@@ -39,17 +45,26 @@ STEPS: Final = (
         "INSERT INTO {version} VALUES (1)",
     ),
     postgres_inbox.STEP,
+    postgres_crew.STEP,
 )
 
-
-def listed(name: str, of: str = "text") -> str:
-    """Return an array that is bound as lines: psycopg takes ten times as long to write an array of its own."""
-    return f"string_to_array(%({name})s, E'\\n')::{of}[]"
+NAMES: Final = {
+    "events": EVENTS,
+    "index": INDEX,
+    "open_index": "saga_index_open",
+    "version": SCHEMA,
+    "inbox": INBOX,
+    "start": START,
+    "workers": "saga_workers",
+    "lanes": "saga_lanes",
+    "shards": "saga_shards",
+    "calls": "saga_calls",
+}
 
 
 def column(name: str, of: str) -> str:
-    """Return an array of a column's values, bound as lines unless these may be anything."""
-    return f"%({name})b::text[]" if of == "text" else listed(name, of)
+    """Return an array of a column's values, bound as lines unless these may be anything; an empty line is null."""
+    return f"%({name})b::text[]" if of == "text" else f"string_to_array(%({name})s, E'\\n', '')::{of}[]"
 
 
 # One statement is one transaction and one round trip. The lock comes before any notification id is drawn, so that
@@ -58,18 +73,18 @@ HELD: Final = "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(lock)s)
 GAP: Final = f"""gap AS MATERIALIZED (
   SELECT 1 FROM unnest({listed("streams")}, {listed("before", "bigint")}) AS wanted (stream, version)
   WHERE (SELECT e.originator_version FROM {{events}} e
-         WHERE e.originator_id = wanted.stream AND e.originator_version = wanted.version) IS NULL{{unclaimed}}), """
+         WHERE e.originator_id = wanted.stream AND e.originator_version = wanted.version) IS NULL{{missing}}), """
 LOGGED: Final = f"""logged AS (
   INSERT INTO {{events}} ({STORED}) SELECT stream, version, topic, state
   FROM held, unnest({listed("ids")}, {listed("versions", "bigint")}, {listed("topics")}, %(states)b::bytea[])
     WITH ORDINALITY AS new (stream, version, topic, state, place)
   WHERE NOT EXISTS (SELECT 1 FROM gap) ORDER BY place RETURNING notification_id)"""
 UPSERTED: Final = f""", shown AS (
-  INSERT INTO {{index}} AS old ({SHOWN}) SELECT new.*
-  FROM held, unnest({", ".join(map(column, COLUMNS, TYPES))}) AS new
+  INSERT INTO {{index}} AS old ({", ".join(PLACED)}) SELECT new.*
+  FROM held, unnest({", ".join(map(column, PLACED, TYPES))}) AS new
   WHERE NOT EXISTS (SELECT 1 FROM gap)
   ON CONFLICT (saga_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in CHANGING)})"""
-IDS: Final = " SELECT array_agg(notification_id ORDER BY notification_id) AS ids{notify}{count} FROM logged"
+IDS: Final = " SELECT array_agg(notification_id ORDER BY notification_id) AS ids{beside} FROM logged"
 
 
 class Statements:
@@ -81,16 +96,9 @@ class Statements:
     """
 
     def __init__(self, schema: str, channel: str) -> None:
-        names = {"events": EVENTS, "index": INDEX, "version": SCHEMA, "inbox": INBOX, "start": START}
-        self._names = {name: Identifier(schema, table) for name, table in names.items()}
+        self._names = {name: Identifier(schema, table) for name, table in NAMES.items()}
         self.schema, self._channel = schema, channel
-        bits = (0, 1)
-        self.insert = {
-            (rows, notify, claims): self._insert(rows, notify, claims)
-            for rows in bits
-            for notify in bits
-            for claims in bits
-        }
+        self._inserts: dict[tuple[bool, ...], bytes] = {}
         self.update_parked = self.of(
             "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
             " WHERE saga_id = %(saga_id)s AND parked IS DISTINCT FROM %(reason)s"
@@ -116,19 +124,24 @@ class Statements:
         self.end = self.of("SELECT max(notification_id) FROM {events}")
         self.version = self.of("SELECT max(version) FROM {version}")
 
-    def of(self, text: str) -> bytes:
+    def of(self, text: str, **values: Composable) -> bytes:
         """Return a statement of ours with the tables' names in it, as it is sent: composing it takes time."""
-        return SQL(text).format(**self._names).as_bytes(None)  # pyright: ignore[reportArgumentType] - never a user's text
+        return SQL(text).format(**self._names, **values).as_bytes(None)  # pyright: ignore[reportArgumentType] - never a user's text
 
-    def _insert(self, rows: int, notify: int, claims: int) -> bytes:
-        told = f", pg_notify('{self._channel}', '')" if notify else ""
-        claimed, unclaimed, removed, count = (
-            (postgres_inbox.CLAIMED, postgres_inbox.UNCLAIMED, postgres_inbox.REMOVED, postgres_inbox.COUNT)
-            if claims
-            else ("", "", "", "")
-        )
-        said = HELD + claimed + GAP.replace("{unclaimed}", unclaimed) + LOGGED + (UPSERTED if rows else "")
-        return self.of(said + removed + IDS.replace("{notify}", told).replace("{count}", count))
+    def insert(self, *, rows: bool, notify: bool, claims: bool, fences: bool, calls: bool) -> bytes:
+        """Return the statement of an append: events, and what else goes with them."""
+        kind = (rows, notify, claims, fences, calls)
+        if kind not in self._inserts:
+            told = f", pg_notify('{self._channel}', '')" if notify else ""
+            beside = [postgres_inbox.CLAIMING] * claims + [postgres_crew.FENCING] * fences
+            before = "".join(it.before for it in beside)
+            missing = "".join(it.missing for it in beside)
+            after = (UPSERTED if rows else "") + (postgres_inbox.REMOVED if claims else "")
+            after += postgres_crew.CALLED if calls else ""
+            told += "".join(it.answer for it in beside) + (postgres_crew.TOLD if calls else "")
+            said = HELD + before + GAP.replace("{missing}", missing) + LOGGED + after
+            self._inserts[kind] = self.of(said + IDS.replace("{beside}", told))
+        return self._inserts[kind]
 
     def lock_key(self, purpose: str) -> int:
         """Return the number of an advisory lock of this store: 64 bits, signed."""

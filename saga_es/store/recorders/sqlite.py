@@ -65,6 +65,7 @@ STEPS: Final = (
         "INSERT INTO saga_schema VALUES (1)",
     ),
     (),  # an inbox is PostgreSQL's alone
+    (),  # and so is a crew
 )
 
 
@@ -117,9 +118,6 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
     def holder(self) -> str | None:
         """Return who says to hold the place."""
         return FilePlace(f"{self._file()}-engine.lock").holder()
-
-    def place_held(self) -> int:
-        return int(self._place is not None)
 
     def release(self) -> None:
         if self._place is not None:

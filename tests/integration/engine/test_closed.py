@@ -72,19 +72,20 @@ def test_what_is_entered_can_not_be_entered_again_until_it_is_left(file: House, 
 
 
 @pytest.mark.promise("error.StoreInUse", "call.SagaEngine")
-def test_two_engines_at_one_store_are_one_too_many(lasting: House):
+def test_two_engines_at_one_file_are_one_too_many(tmp_path):
+    url = f"sqlite:///{tmp_path / 'sagas.db'}"
+
     async def main():
-        async with lasting.engine(ONE) as first:
+        async with SagaEngine(url, sagas=[ONE]) as first:
             with pytest.raises(StoreInUse) as refused:
-                async with lasting.engine(ONE):
-                    pass
+                await SagaEngine(url, sagas=[ONE]).__aenter__()
             status = (await first.run(ONE, MARIA, timeout=SOON)).status
-        async with lasting.engine(ONE) as second:  # now it is free
+        async with SagaEngine(url, sagas=[ONE]) as second:  # now it is free
             return refused.value, status, (await second.run(ONE, MARIA, timeout=SOON)).status
 
     refused, *statuses = drive(main())
     assert statuses == ["succeeded", "succeeded"]
-    assert refused.store.startswith("sqlite:///" if lasting.kind == "sqlite" else "postgresql://")
+    assert refused.store == url
     assert refused.holder is not None
 
 
@@ -150,7 +151,7 @@ def test_postgresql_is_not_migrated_unless_asked(shared_place: Place):
     if shared_place.kind == "postgresql":
         with pytest.raises(StoreSchemaError) as refused:
             drive(main(None))
-        assert (refused.value.found, refused.value.expected) == (None, 2)
+        assert (refused.value.found, refused.value.expected) == (None, 3)
         assert drive(main(True)) == "succeeded"
     else:
         with pytest.raises(StoreSchemaError):

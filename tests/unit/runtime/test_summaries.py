@@ -41,6 +41,7 @@ def next_append(store: SagaApplication, state: SagaState, command: Command) -> t
         decided.events,
         at=command.at,
         started_at=started_at and started_at.started_at,
+        shard=None,
     )
     return append, decided.state
 

@@ -1,4 +1,4 @@
-"""What others write to the log: looked for, again and again, while the engine runs."""
+"""What clients write to a store that one engine has alone: looked for in the log, while the engine runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from saga_es.runtime.writer import Writer
 from saga_es.store.port import Store
 
 
-class Follower:
-    """Resumes what is unfinished, then tells the process manager of sagas that others appended to.
+class LogFollower:
+    """Resumes what is unfinished, then tells the process manager of sagas that clients appended to.
 
-    Where the engine's place on the store is lost, the process manager stands back until it is had again.
+    For an engine that has its store alone.
 
     Args:
         every: how long between two looks.
@@ -41,7 +41,6 @@ class Follower:
         self._timers, self._patience, self._every = timers, patience, every
         self._position = 0
         self._is_behind = False  # others wrote what has not been taken in
-        self._place = 0  # the how many-th that was seen to be ours
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -54,11 +53,17 @@ class Follower:
         self._position = await self._patience.ask(
             lambda: self._loader.read(self._store.position), "a look at the log"
         )
-        self._place = self._store.place_held()
         await self._recover()
         self._look_later()
 
-    def stop(self) -> None:
+    async def retire(self) -> None:
+        """Look no more: the engine is being left."""
+        self._stop()
+
+    async def leave(self) -> None:
+        """Do nothing: the place is the store's to give back."""
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._looking is not None:
@@ -96,9 +101,7 @@ class Follower:
 
     async def _look(self) -> None:
         let_go = tuple(self._manager.let_go)
-        position, changed, place = await self._writer.call(self._end_of_log)
-        if place != self._place:
-            await self._note_place(place)
+        position, changed = await self._writer.call(self._end_of_log)
         self._is_behind |= changed
         if self._is_behind:
             await self._take_changes()
@@ -108,17 +111,9 @@ class Follower:
         for saga_id in let_go:  # what was appended before is behind us
             self._manager.let_go.pop(saga_id, None)
 
-    def _end_of_log(self) -> tuple[int, bool, int]:
-        """Return where the log ends, whether any of it may be of others, and whether the place is ours."""
-        return self._store.position(), self._store.changed_by_others(), self._store.place_held()
-
-    async def _note_place(self, place: int) -> None:
-        """Stand back where it is lost; where it was taken again, another engine may have had it meanwhile."""
-        self._place = place
-        self._manager.stand_back()
-        if place:
-            self._manager.step_forward()
-            await self._recover()
+    def _end_of_log(self) -> tuple[int, bool]:
+        """Return where the log ends, and whether any of it may be of others."""
+        return self._store.position(), self._store.changed_by_others()
 
     async def _take_changes(self) -> None:
         while True:

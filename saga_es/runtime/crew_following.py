@@ -1,0 +1,257 @@
+"""What a worker follows on a shared store: its shards as they come and go, and what others append to their sagas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Final, TypeVar
+
+from saga_es.errors import StoreUnavailable
+from saga_es.model.times import later
+from saga_es.runtime.live import Live
+from saga_es.runtime.loading import PAGE, Loader
+from saga_es.runtime.membership import Membership
+from saga_es.runtime.ownership import Holds
+from saga_es.runtime.patience import Patience
+from saga_es.runtime.process_manager import ProcessManager
+from saga_es.runtime.registry import Registry
+from saga_es.runtime.settings import Settings
+from saga_es.runtime.timers import Timer, Timers
+from saga_es.store.crew import Call, Crew, Lane, Listening, Member, Shard
+from saga_es.store.port import Store
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 64
+"""Shards that are asked about in one query."""
+
+SELDOM: Final = timedelta(seconds=1)
+"""Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
+
+
+class CrewFollower:
+    """Takes up the sagas of the shards it gains, and tells the process manager of what others appended.
+
+    Attributes:
+        holds: what this worker owns, as far as it knows.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        holds: Holds,
+        *,
+        store: Store,
+        loader: Loader,
+        manager: ProcessManager,
+        timers: Timers,
+        patience: Patience,
+        registry: Registry,
+        settings: Settings,
+        chance: Callable[[], float],
+    ) -> None:
+        self._crew, self.holds, self._store, self._loader, self._manager = crew, holds, store, loader, manager
+        self._timers, self._patience, self._registry, self._poll = timers, patience, registry, settings.poll
+        self._loop = asyncio.get_running_loop()
+        self._unread: set[Shard] = set()
+        self._taking_up: asyncio.Task[None] | None = None
+        self._listening: Listening | None = None
+        self._timer: Timer | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._again = self._stopped = self._waits = False
+        self._living: Sequence[Member] = ()
+        self._lanes: Sequence[Lane] = ()
+        self._parking: asyncio.Task[None] | None = None
+        self._membership = Membership(
+            crew,
+            holds,
+            lanes=[Lane.of(definition) for definition in registry.definitions],
+            loader=loader,
+            hands=manager,
+            settings=settings,
+            chance=chance,
+            url=store.url,
+            gain=self._gain,
+            observe=self._observe,
+        )
+        manager.on_fenced = self._membership.fenced
+
+    async def begin(self) -> None:
+        """Become one of the crew, and take up the sagas of what falls to it."""
+        await self._patience.ask(self._membership.join, "joining the workers")
+        await self._place_all()
+        await self._patience.ask(self._membership.look_round, "dividing the sagas")
+        self._membership.go_on()
+        listening = partial(self._crew.listen, self.holds.worker, self._hear)
+        self._listening = await self._loader.read(listening)
+        await self._take_up()
+        if self._parking is not None:
+            await asyncio.wait([self._parking])
+        self._look_later()
+
+    async def retire(self) -> None:
+        """Take up nothing more, and give back what is not at work; what is in flight is still recorded."""
+        self._stopped = True
+        for task in (self._looking, self._taking_up, self._parking):
+            if task is not None:
+                task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        with suppress(StoreUnavailable):
+            await self._membership.retire()
+
+    async def leave(self) -> None:
+        """Be no worker any more; a store that does not answer finds out by itself."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await self._loader.read(listening.stop)
+        with suppress(StoreUnavailable):
+            await self._membership.leave()
+
+    @property
+    def known(self) -> Sequence[Lane]:
+        """What a worker that lives can run."""
+        keys = {key for member in self._living for key in member.lanes}
+        return [lane for lane in self._lanes if lane.key in keys]
+
+    # -- shards that come --------------------------------------------------------------------------------
+
+    def _gain(self, shards: set[Shard]) -> None:
+        self._manager.take_over(shards)
+        self._unread |= shards
+        self._look_soon()
+
+    async def _take_up(self) -> None:
+        """Fold the open sagas of what was gained, and go on with them."""
+        while self._unread:
+            some = sorted(self._unread)[:AT_ONCE]
+            self._unread.difference_update(some)
+            try:
+                await self._take_up_some(some)
+            except BaseException:
+                self._unread.update(shard for shard in some if self.holds.holds(shard))
+                raise
+
+    async def _take_up_some(self, shards: Sequence[Shard]) -> None:
+        after = ""
+        while True:
+            page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
+            folding = partial(self._loader.lives_of, [saga_id for saga_id, _ in page])
+            lives = await self._patience.ask(folding, "reading the open sagas")
+            self._manager.adopt(lives)
+            shown = dict(page)
+            for live in lives:
+                await self._show_as_it_is(live, shown[live.saga_id])
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
+
+    async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
+        """The index may show a saga as parked since nobody could run it."""
+        if live.state is not None and shown is not None and shown != live.state.parked:
+            await self._loader.show_parked(live.saga_id, live.state.parked)
+
+    async def _place_all(self) -> None:
+        """Say in the index where sagas belong of which it does not tell that: copied, or of older tables."""
+        while saga_ids := await self._asked(partial(self._crew.unplaced, limit=PAGE)):
+            await self._asked(partial(self._place_some, saga_ids))
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        return await self._patience.ask(lambda: self._loader.read(question), "reading the open sagas")
+
+    def _place_some(self, saga_ids: Sequence[str]) -> None:
+        places = {saga_id: self._loader.shard_of(saga_id) for saga_id in saga_ids}
+        self._crew.place(places)
+
+    # -- what others do ----------------------------------------------------------------------------------
+
+    def _hear(self, news: str) -> None:
+        """Called on the listener's thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._heard, news)
+
+    def _heard(self, news: str) -> None:
+        if news == "crew":
+            self._membership.begin_soon()
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._stopped or self._timer is None:  # it has not begun, and looks then
+            return
+        self._timer.cancel()
+        self._again = True
+        if self._looking is None:
+            self._looking = self._loop.create_task(self._look_round())
+
+    def _look_later(self) -> None:
+        hears = self._listening is not None and self._listening.hears
+        every = max(SELDOM, self._poll) if hears and not self._waits else self._poll
+        self._timer = self._timers.at(later(self._timers.now(), every), self._look_soon)
+
+    async def _look_round(self) -> None:
+        try:
+            with suppress(StoreUnavailable):
+                while self._again:
+                    self._again = False
+                    await self._look()
+        finally:
+            self._looking = None
+            if not self._stopped:
+                self._look_later()
+
+    async def _look(self) -> None:
+        if self._unread and self._taking_up is None:
+            self._taking_up = self._loop.create_task(self._take_up_aside())
+        calls = await self._loader.read(partial(self._crew.calls, self.holds.worker, limit=PAGE))
+        self._again |= len(calls) == PAGE
+        await self._answer(calls)
+        watched = self._manager.watched_elsewhere()
+        self._waits = bool(watched)
+        if watched:
+            versions = await self._loader.read(partial(self._store.versions, watched))
+            for saga_id, version in versions.items():
+                self._manager.changed_elsewhere(saga_id, version)
+
+    async def _answer(self, calls: Sequence[Call]) -> None:
+        """Go on with sagas that others appended to: those in hand are read on, the others read all at once."""
+        new = {call.saga_id for call in calls if self._manager.in_hand(call.saga_id) is None}
+        if new:
+            self._manager.adopt(await self._loader.lives_of(sorted(new)))
+        for call in calls:
+            if self._manager.in_hand(call.saga_id) is not None:
+                self._manager.changed_elsewhere(call.saga_id, call.version)
+
+    async def _take_up_aside(self) -> None:
+        try:
+            with suppress(StoreUnavailable):  # the next look tries again
+                await self._take_up()
+        finally:
+            self._taking_up = None
+
+    # -- what nobody can run -----------------------------------------------------------------------------
+
+    def _observe(self, living: Sequence[Member], lanes: Sequence[Lane]) -> None:
+        self._living, self._lanes = living, lanes
+        first = min((member.worker for member in living), default=None)
+        if first == self.holds.worker and self._parking is None and not self._stopped:
+            self._parking = self._loop.create_task(self._show_what_none_can_run())
+
+    async def _show_what_none_can_run(self) -> None:
+        try:
+            with suppress(StoreUnavailable):
+                can_run = {key for member in self._living for key in member.lanes}
+                await self._loader.read(partial(self._park_but, can_run))
+        finally:
+            self._parking = None
+
+    def _park_but(self, can_run: set[str]) -> None:
+        """Blocking: show as parked what is open in lanes of which no worker that lives has the code."""
+        for lane in self._crew.open_lanes():
+            saga_id = None if lane in can_run else self._crew.going_on(lane)
+            if saga_id is not None:
+                fit = self._registry.fit(self._loader.recorded_plan(saga_id))
+                reason = f"incompatible: {fit.incompatible}"
+                self._crew.park(lane, reason, at=self._timers.now())

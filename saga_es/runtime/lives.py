@@ -1,0 +1,21 @@
+"""The sagas in the process manager's hands, by id and by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from saga_es.runtime.live import Live
+from saga_es.store.crew import Shard
+
+
+class Lives(dict[str, Live]):
+    """Sagas by id."""
+
+    def of(self, shards: Collection[Shard]) -> list[Live]:
+        """Return the sagas of some shards."""
+        return [live for live in self.values() if live.shard in shards] if shards else []
+
+    def busy_shards(self) -> set[Shard]:
+        """Return the shards of which something is in flight, or being recorded."""
+        busy = (live.shard for live in self.values() if live.busy or live.handed.actions or live.handed.undos)
+        return {shard for shard in busy if shard is not None}

@@ -1,0 +1,333 @@
+"""Who owns which sagas where several engines share a store: the store is the coordinator, there is no other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol
+
+from saga_es.errors import SagaError
+from saga_es.model.definition import SagaDefinition
+
+SHARDS: Final = 256
+"""Of each lane."""
+
+
+class Shard(NamedTuple):
+    """What is owned: a part of the sagas that the same code can go on with.
+
+    Attributes:
+        lane: of their definition: its name, version and structure. A worker owns of those it knows
+            alone, so that a deploy can go on with old and new workers side by side.
+        number: from the saga's id, 0 to 255.
+    """
+
+    lane: str
+    number: int
+
+    @classmethod
+    def of(cls, definition: SagaDefinition, saga_id: str) -> Shard:
+        return cls(definition.lane, number_of(saga_id))
+
+
+Fence = tuple[Shard, int]
+"""A shard, and the epoch in which it is held."""
+
+
+def number_of(saga_id: str) -> int:
+    """Return a saga's shard among those of its lane: the first byte of its id's MD5."""
+    return hashlib.md5(saga_id.encode(), usedforsecurity=False).digest()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane, and what it is called for people."""
+
+    key: str
+    definition: str
+    version: int
+
+    @classmethod
+    def of(cls, definition: SagaDefinition) -> Lane:
+        return cls(definition.lane, definition.name, definition.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Where a worker runs.
+
+    Attributes:
+        machine: where its number means this process and no other; empty where that can't be said.
+        began: tells it from another that has the number later.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    began: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker as the store knows it.
+
+    Attributes:
+        lanes: keys of those it can run; none while it is leaving.
+        lease: after how long a silence it is taken for dead.
+        heard_at: when it was last heard of, aware UTC, by the store's clock.
+        is_expired: whether it has been silent for longer than its lease.
+    """
+
+    worker: str
+    process: Process
+    lanes: frozenset[str]
+    lease: timedelta
+    entered_at: datetime
+    heard_at: datetime
+    is_expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Muster:
+    """What the store says of the crew.
+
+    Attributes:
+        members: all workers, the dead of whom nobody has taken note too.
+        holds: the asking worker's shards, each with its epoch.
+        lanes: every lane that a worker ever knew.
+    """
+
+    members: tuple[Member, ...]
+    holds: Mapping[Shard, int]
+    lanes: tuple[Lane, ...]
+
+
+class Call(NamedTuple):
+    """Somebody else appended to a saga, up to this version."""
+
+    saga_id: str
+    version: int
+
+
+class Fenced(SagaError):
+    """Shards were lost before a commit: what was to be appended to their sagas is another worker's to decide."""
+
+    def __init__(self, lost: Collection[Fence]) -> None:
+        self.lost = frozenset(lost)
+        listed = ", ".join(f"{shard.lane}/{shard.number} epoch {epoch}" for shard, epoch in sorted(self.lost))
+        super().__init__(
+            f"another worker has taken over what this one held ({listed}); nothing was recorded."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What goes into a batch's transaction beside its events and index rows.
+
+    Attributes:
+        claims: rows of the inbox to be removed.
+        fences: what has to be held still, or nothing is written.
+        calls: for the owners: which sagas were appended to by others than these.
+    """
+
+    claims: Sequence[int] = ()
+    fences: Sequence[Fence] = ()
+    calls: Sequence[tuple[Shard, Call]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What a worker owns of the sagas of one definition.
+
+    Attributes:
+        shards: their numbers, of 256.
+    """
+
+    definition: str
+    version: int
+    shards: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker, and what it owns.
+
+    Attributes:
+        worker: its id, as in the metadata of the events that it appends.
+        lease: after how long a silence it loses what it owns.
+        heard_at: when it was last heard of, aware UTC, by the store's clock.
+        is_alive: whether it has been heard of within its lease.
+        owns: by definition and version.
+    """
+
+    worker: str
+    host: str
+    pid: int
+    lease: timedelta
+    entered_at: datetime
+    heard_at: datetime
+    is_alive: bool
+    owns: tuple[Owned, ...]
+
+
+class CrewRows(Protocol):
+    """What a crew asks of a recorder that several engines can share; see ``Crew``."""
+
+    def insert_worker(
+        self, worker: str, process: Process, lanes: Sequence[Lane], lease: timedelta
+    ) -> bool: ...
+    def update_beat(self, worker: str) -> bool: ...
+    def select_muster(self, worker: str) -> Muster: ...
+    def update_shards(self, worker: str, wanted: Mapping[str, int], dead: Collection[str]) -> None: ...
+    def release_shards(self, worker: str, shards: Collection[Shard]) -> None: ...
+    def update_leaving(self, worker: str) -> None: ...
+    def delete_worker(self, worker: str) -> None: ...
+    def delete_calls(self, worker: str, limit: int) -> Sequence[Call]: ...
+    def select_open_in(
+        self, shards: Collection[Shard], after: str, limit: int
+    ) -> Sequence[tuple[str, str | None]]: ...
+    def select_owned(self) -> Mapping[str, Sequence[Shard]]: ...
+    def select_unplaced(self, limit: int) -> Sequence[str]: ...
+    def update_places(self, places: Mapping[str, Shard]) -> None: ...
+    def select_open_lanes(self) -> Sequence[str]: ...
+    def select_going_on(self, lane: str) -> str | None: ...
+    def update_parked_in(self, lane: str, reason: str, at: datetime) -> None: ...
+    def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening: ...
+
+
+class Listening(Protocol):
+    """Hears what others tell a worker, on a thread of its own, until it is stopped."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is connected just now."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class Crew:
+    """The workers of a store; synchronous, as all of a store.
+
+    Ownership is rows in the store: each shard has an owner and an epoch, which rises with every claim. A commit
+    that names an epoch gone by writes nothing (``Append.epoch``). Whoever is silent for longer than its lease, by
+    the store's clock, loses its shards to those who are there.
+
+    Args:
+        rows: the recorder's.
+        reaching: turns what a database says into our errors.
+    """
+
+    def __init__(self, rows: CrewRows, reaching: Callable[[], AbstractContextManager[None]]) -> None:
+        self._rows, self._reaching = rows, reaching
+
+    def join(self, worker: str, process: Process, lanes: Sequence[Lane], lease: timedelta) -> bool:
+        """Become a member, or one again, and tell the others; False while a copy holds the store."""
+        with self._reaching():
+            return self._rows.insert_worker(worker, process, lanes, lease)
+
+    def beat(self, worker: str) -> bool:
+        """Say that a worker lives; touches its row alone. False where it is no member any more."""
+        with self._reaching():
+            return self._rows.update_beat(worker)
+
+    def muster(self, worker: str) -> Muster:
+        with self._reaching():
+            return self._rows.select_muster(worker)
+
+    def claim(self, worker: str, wanted: Mapping[str, int], dead: Collection[str]) -> None:
+        """Take up to ``wanted`` shards of each lane that nobody holds, each with its epoch one higher.
+
+        What the expired hold is free, and what those hold that are known to be ``dead``; they are members no more.
+        """
+        with self._reaching():
+            self._rows.update_shards(worker, wanted, dead)
+
+    def release(self, worker: str, shards: Collection[Shard]) -> None:
+        """Give shards back and tell the others, who may claim them at once."""
+        with self._reaching():
+            self._rows.release_shards(worker, shards)
+
+    def retire(self, worker: str) -> None:
+        """Say that a worker wants no shards any more, so that the others take theirs of what it gives back."""
+        with self._reaching():
+            self._rows.update_leaving(worker)
+
+    def leave(self, worker: str) -> None:
+        """Give everything back, and be no member any more."""
+        with self._reaching():
+            self._rows.delete_worker(worker)
+
+    def calls(self, worker: str, *, limit: int) -> Sequence[Call]:
+        """Take what others appended to sagas that the store knows for this worker's; each is told once."""
+        with self._reaching():
+            return self._rows.delete_calls(worker, limit)
+
+    def open_in(
+        self, shards: Collection[Shard], *, after: str, limit: int
+    ) -> Sequence[tuple[str, str | None]]:
+        """Return the sagas (ascending ids, after one) of these shards that recovery has to look at.
+
+        Each with the reason for which the index shows it as parked, or ``None``.
+        """
+        with self._reaching():
+            return self._rows.select_open_in(shards, after, limit)
+
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """Return all workers, the oldest first, and what each owns."""
+        with self._reaching():
+            muster, owned = self._rows.select_muster(""), self._rows.select_owned()
+        made = [_info(member, owned.get(member.worker, ()), muster.lanes) for member in muster.members]
+        return tuple(sorted(made, key=lambda it: (it.entered_at, it.worker)))
+
+    def unplaced(self, *, limit: int) -> Sequence[str]:
+        """Return ids of open sagas of which the index does not tell the shard: copied, or of older tables."""
+        with self._reaching():
+            return self._rows.select_unplaced(limit)
+
+    def place(self, places: Mapping[str, Shard]) -> None:
+        """Note in the index which shards sagas belong to."""
+        with self._reaching():
+            self._rows.update_places(places)
+
+    def open_lanes(self) -> Sequence[str]:
+        """Return the lanes that have open sagas."""
+        with self._reaching():
+            return self._rows.select_open_lanes()
+
+    def going_on(self, lane: str) -> str | None:
+        """Return an open saga of a lane that is not shown as parked, if there is one."""
+        with self._reaching():
+            return self._rows.select_going_on(lane)
+
+    def park(self, lane: str, reason: str, *, at: datetime) -> None:
+        """Show a lane's open sagas as parked, in the index alone."""
+        with self._reaching():
+            self._rows.update_parked_in(lane, reason, at)
+
+    def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening:
+        """Call ``on_news``, from a thread, with what others tell the worker: "call", or "crew"."""
+        return self._rows.listen(worker, on_news)
+
+
+def _info(member: Member, owned: Sequence[Shard], lanes: Sequence[Lane]) -> WorkerInfo:
+    numbers: dict[str, list[int]] = {}
+    for shard in owned:
+        numbers.setdefault(shard.lane, []).append(shard.number)
+    return WorkerInfo(
+        worker=member.worker,
+        host=member.process.host,
+        pid=member.process.pid,
+        lease=member.lease,
+        entered_at=member.entered_at,
+        heard_at=member.heard_at,
+        is_alive=not member.is_expired,
+        owns=tuple(
+            Owned(lane.definition, lane.version, tuple(numbers[lane.key]))
+            for lane in lanes
+            if lane.key in numbers
+        ),
+    )
