@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -54,7 +54,7 @@ class CrewFollower:
         chance: Callable[[], float],
     ) -> None:
         self._crew, self.holds, self._store, self._loader, self._manager = crew, holds, store, loader, manager
-        self._timers, self._patience, self._registry, self._poll = timers, patience, registry, settings.poll
+        self._timers, self._patience, self._poll = timers, patience, settings.poll
         self._loop = asyncio.get_running_loop()
         self._unread: set[Shard] = set()
         self._taking_up: asyncio.Task[None] | None = None
@@ -126,8 +126,8 @@ class CrewFollower:
 
     async def _take_up(self) -> None:
         """Fold the open sagas of what was gained, and go on with them."""
-        while self._unread:
-            some = sorted(self._unread)[:AT_ONCE]
+        while unread := self._unread & self.holds.shards:
+            some = sorted(unread)[:AT_ONCE]
             self._unread.difference_update(some)
             try:
                 await self._take_up_some(some)
@@ -136,18 +136,23 @@ class CrewFollower:
                 raise
 
     async def _take_up_some(self, shards: Sequence[Shard]) -> None:
-        after = ""
+        after, epochs = "", self.holds.epochs
         while True:
             page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
             folding = partial(self._loader.lives_of, [saga_id for saga_id, _ in page])
             lives = await self._patience.ask(folding, "reading the open sagas")
-            self._manager.adopt(lives)
+            self._adopt(lives, epochs)
             shown = dict(page)
             for live in lives:
                 await self._show_as_it_is(live, shown[live.saga_id])
             if len(page) < PAGE:
                 return
             after = page[-1][0]
+
+    def _adopt(self, lives: Iterable[Live], epochs: Mapping[Shard, int]) -> None:
+        """Go on with sagas that were read in these epochs; of what was lost and gained meanwhile they are old."""
+        epoch = self.holds.epoch
+        self._manager.adopt(it for it in lives if it.shard and epochs.get(it.shard) == epoch(it.shard))
 
     async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
         """The index may show a saga as parked since nobody could run it."""
@@ -206,8 +211,10 @@ class CrewFollower:
         if self._unread and self._taking_up is None:
             self._taking_up = self._loop.create_task(self._take_up_aside())
         calls = await self._loader.read(partial(self._crew.calls, self.holds.worker, limit=PAGE))
-        self._again |= len(calls) == PAGE
-        await self._answer(calls)
+        if calls:
+            self._again |= len(calls) == PAGE
+            await self._answer([held.call for held in calls])
+            await self._loader.read(partial(self._crew.answered, [held.number for held in calls]))
         watched = self._manager.watched_elsewhere()
         self._waits = bool(watched)
         if watched:
@@ -219,7 +226,8 @@ class CrewFollower:
         """Go on with sagas that others appended to: those in hand are read on, the others read all at once."""
         new = {call.saga_id for call in calls if self._manager.in_hand(call.saga_id) is None}
         if new:
-            self._manager.adopt(await self._loader.lives_of(sorted(new)))
+            epochs = self.holds.epochs
+            self._adopt(await self._loader.lives_of(sorted(new)), epochs)
         for call in calls:
             if self._manager.in_hand(call.saga_id) is not None:
                 self._manager.changed_elsewhere(call.saga_id, call.version)
@@ -250,8 +258,11 @@ class CrewFollower:
     def _park_but(self, can_run: set[str]) -> None:
         """Blocking: show as parked what is open in lanes of which no worker that lives has the code."""
         for lane in self._crew.open_lanes():
-            saga_id = None if lane in can_run else self._crew.going_on(lane)
-            if saga_id is not None:
-                fit = self._registry.fit(self._loader.recorded_plan(saga_id))
-                reason = f"incompatible: {fit.incompatible}"
+            reason: str | None = None
+            while lane not in can_run and reason is None:
+                saga_id = self._crew.going_on(lane)
+                if saga_id is None:
+                    break
+                reason = self._loader.why_not(saga_id)
+            if reason is not None:
                 self._crew.park(lane, reason, at=self._timers.now())

@@ -123,7 +123,7 @@ class Loader:
             try:
                 self.found(stream).give(live)
             except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
-                self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
+                self._set_aside(saga_id, error)
                 continue
             if live.set_aside is not None:
                 self._store.set_parked(saga_id, live.set_aside, at=self._clock.now())
@@ -138,8 +138,22 @@ class Loader:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
-            self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
+            self._set_aside(saga_id, error)
             return Shard("", number_of(saga_id))
+
+    def why_not(self, saga_id: str) -> str | None:
+        """Return why nothing here can run a recorded saga; blocking. ``None`` as for ``shard_of``, and where it can."""
+        try:
+            incompatible = self._registry.fit(self.recorded_plan(saga_id)).incompatible
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
+            self._set_aside(saga_id, error)
+            return None
+        return None if incompatible is None else f"incompatible: {incompatible}"
+
+    def _set_aside(self, saga_id: str, error: Exception) -> None:
+        self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
 
     async def parked_in_index(self) -> dict[str, str]:
         """Return what the index shows as parked: id to reason."""

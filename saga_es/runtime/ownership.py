@@ -93,6 +93,11 @@ class Holds:
             self._metadata[epoch] = {"worker": self.worker, "epoch": epoch}
         return self._metadata[epoch]
 
+    @property
+    def epochs(self) -> Mapping[Shard, int]:
+        """What is held now, to be compared with what is later."""
+        return dict(self._epochs)
+
     def lose(self, shard: Shard, epoch: int) -> bool:
         """Note that an epoch is over; false where it was known, or a newer one has begun."""
         if self._epochs.get(shard) != epoch:

@@ -83,8 +83,7 @@ class ProcessManager:
         """Return a future of the saga's end; UnknownSaga if there is no such saga."""
         future: asyncio.Future[Ended] = self._loop.create_future()
         live = self.live(saga_id)
-        live.waiters.add(future)
-        future.add_done_callback(live.waiters.discard)  # whoever gave up waiting is not kept
+        self._lives.watch(live, future, self._not_watched)
         if not live.busy and live.state is not None and live.state.status.is_terminal:
             self._touch(live)  # otherwise its end, or its load, is still to come and tells
         return future
@@ -169,14 +168,11 @@ class ProcessManager:
 
     def watched_elsewhere(self) -> list[str]:
         """Return the sagas whose end is waited for here while another engine moves them on."""
-        found: list[str] = []
-        for live in tuple(self._lives.values()):
-            if not self._ownership.holds(live.shard) and not live.busy:
-                if live.waiters:
-                    found.append(live.saga_id)
-                elif not live.asks:
-                    self._let_go(live)
-        return found
+        return [live.saga_id for live in self._lives.watched if not self._is_ours(live)]
+
+    def _not_watched(self, live: Live) -> None:
+        if self._lives.get(live.saga_id) is live and not self._is_ours(live):
+            self._touch(live)  # and let it go, unless something is asked of it
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
@@ -306,30 +302,31 @@ class ProcessManager:
 
     def _reload(self, live: Live) -> None:
         live.busy, live.newest = True, 0
-        self._begin(self._load(live))
+        is_taken_up, live.is_stale = live.is_stale or live.version == 0, False
+        self._begin(self._load(live, reissue=is_taken_up))
 
-    async def _load(self, live: Live) -> None:
-        before = live.version
+    async def _load(self, live: Live, *, reissue: bool) -> None:
         try:
             await self._loader.load(live)
         except StoreUnavailable as error:
             if self._closing:
                 self._drop(live, error)
                 return
+            live.is_stale |= reissue
             self._effects.later(RELOAD_DELAY, partial(self._reload, live))
             return
         except Exception as error:  # noqa: BLE001 - a stream that can't be folded is set aside; others go on
             self._set_aside(live, error)
             return
         live.busy = False
-        if live.newest > live.version:
+        if live.newest > live.version or live.is_stale:  # taken over since it was read, it is read once more
+            live.is_stale |= reissue
             self._reload(live)
         elif live.state is None:
             self._not_there(live)
         else:
             if live.set_aside is not None and live.state.is_open and not self._ownership.is_shared:
                 self._show_parked(live.saga_id, live.set_aside)
-            reissue, live.is_stale = before == 0 or live.is_stale, False
             self._effects.carry_out(live, reissue=reissue)
             self._touch(live)
 

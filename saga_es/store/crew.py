@@ -106,10 +106,21 @@ class Muster:
 
 
 class Call(NamedTuple):
-    """Somebody else appended to a saga, up to this version."""
+    """Somebody else than its owner appended to a saga.
+
+    Attributes:
+        version: which it has by that, at least.
+    """
 
     saga_id: str
     version: int
+
+
+class HeldCall(NamedTuple):
+    """A call that waits for the saga's owner, by its number."""
+
+    number: int
+    call: Call
 
 
 class Fenced(SagaError):
@@ -185,7 +196,8 @@ class CrewRows(Protocol):
     def release_shards(self, worker: str, shards: Collection[Shard]) -> None: ...
     def update_leaving(self, worker: str) -> None: ...
     def delete_worker(self, worker: str) -> None: ...
-    def delete_calls(self, worker: str, limit: int) -> Sequence[Call]: ...
+    def select_calls(self, worker: str, limit: int) -> Sequence[HeldCall]: ...
+    def delete_calls(self, numbers: Collection[int]) -> None: ...
     def select_open_in(
         self, shards: Collection[Shard], after: str, limit: int
     ) -> Sequence[tuple[str, str | None]]: ...
@@ -261,10 +273,18 @@ class Crew:
         with self._reaching():
             self._rows.delete_worker(worker)
 
-    def calls(self, worker: str, *, limit: int) -> Sequence[Call]:
-        """Take what others appended to sagas that the store knows for this worker's; each is told once."""
+    def calls(self, worker: str, *, limit: int) -> Sequence[HeldCall]:
+        """Return what others appended to sagas that the store knows for this worker's, the oldest first.
+
+        They are told again until they are ``answered``: by this worker, or by who folds the sagas after it.
+        """
         with self._reaching():
-            return self._rows.delete_calls(worker, limit)
+            return self._rows.select_calls(worker, limit)
+
+    def answered(self, numbers: Collection[int]) -> None:
+        """Forget calls: the sagas have been read since they were told."""
+        with self._reaching():
+            self._rows.delete_calls(numbers)
 
     def open_in(
         self, shards: Collection[Shard], *, after: str, limit: int

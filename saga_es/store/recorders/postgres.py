@@ -102,6 +102,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         if self.crew.select_alive() is not None:
             self.release()
             return False
+        self.crew.expel()
         return True
 
     def holder(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from psycopg.rows import tuple_row
 from psycopg.sql import Literal
 
-from saga_es.store.crew import SHARDS, Call, Lane, Member, Muster, Process, Shard
+from saga_es.store.crew import SHARDS, Call, HeldCall, Lane, Member, Muster, Process, Shard
 from saga_es.store.index import micros, storable
 from saga_es.store.processes import is_dead
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore
@@ -71,6 +71,11 @@ LEAVE: Final = (
     "DELETE FROM {workers} WHERE worker = {worker}",
     TELL,
 )
+EXPEL: Final = (
+    "SELECT pg_advisory_xact_lock({lock})",
+    "UPDATE {shards} SET owner = NULL, epoch = epoch + 1 WHERE owner IS NOT NULL",
+    "DELETE FROM {workers}",
+)
 # No worker joins while a copy holds the place that is one engine's on other databases, and none is told to wait.
 JOIN: Final = """
 WITH free AS MATERIALIZED (SELECT pg_try_advisory_xact_lock_shared(%(place)s) AS is_free),
@@ -119,11 +124,12 @@ QUERIES: Final = {
     "lanes": "SELECT lane, definition, definition_version FROM {lanes} ORDER BY 2, 3, 1",
     "leaving": "UPDATE {workers} SET lanes = '{{}}' WHERE worker = %s",
     "tell": TELL,
-    # Whose a call is, the store says: one who has lost the shard and does not know it must not take it away.
+    # Whose a call is, the store says: one who has lost the shard and does not know it must not answer it.
     "calls": (
-        "DELETE FROM {calls} WHERE number IN (SELECT c.number FROM {calls} AS c JOIN {shards} AS s"
-        " USING (lane, shard) WHERE s.owner = %s ORDER BY c.number LIMIT %s) RETURNING saga_id, version"
+        "SELECT c.number, c.saga_id, c.version FROM {calls} AS c JOIN {shards} AS s USING (lane, shard)"
+        " WHERE s.owner = %s ORDER BY c.number LIMIT %s"
     ),
+    "answered": "DELETE FROM {calls} WHERE number = ANY(%s)",
     "open": (
         "SELECT open.saga_id, open.parked FROM unnest(%s::text[], %s::smallint[]) AS mine (lane, shard),"
         " LATERAL (SELECT saga_id, parked FROM {index} AS i WHERE i.lane = mine.lane AND i.shard = mine.shard"
@@ -142,7 +148,11 @@ QUERIES: Final = {
         " FROM found WHERE lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL"
     ),
     "going_on": "SELECT saga_id FROM {index} WHERE lane = %s AND is_open AND parked IS NULL LIMIT 1",
-    "park": "UPDATE {index} SET parked = %s, changed_at = %s WHERE lane = %s AND is_open AND parked IS NULL",
+    "park": (
+        "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
+        " WHERE lane = %(lane)s AND is_open AND parked IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM {workers} WHERE %(lane)s = ANY(lanes))"
+    ),
 }
 
 
@@ -206,6 +216,10 @@ class PostgresCrew:
     def delete_worker(self, worker: str) -> None:
         self._say_all(LEAVE, {"worker": worker})
 
+    def expel(self) -> None:
+        """Take everything from workers that are dead: one that was only stopped has to join anew."""
+        self._say_all(EXPEL, {})
+
     def select_alive(self) -> str | None:
         """Return one who is at work, in words: not silent for longer than its lease, and not known to be dead."""
         for it in map(_member, self._ask("members")):
@@ -236,9 +250,12 @@ class PostgresCrew:
 
     # -- their sagas ---------------------------------------------------------------------------------
 
-    def delete_calls(self, worker: str, limit: int) -> Sequence[Call]:
-        rows = cast("list[tuple[str, int]]", self._ask("calls", (worker, limit)))
-        return [Call(*row) for row in rows]
+    def select_calls(self, worker: str, limit: int) -> Sequence[HeldCall]:
+        rows = cast("list[tuple[int, str, int]]", self._ask("calls", (worker, limit)))
+        return [HeldCall(number, Call(saga_id, version)) for number, saga_id, version in rows]
+
+    def delete_calls(self, numbers: Collection[int]) -> None:
+        self._ask("answered", (list(numbers),))
 
     def select_open_in(
         self, shards: Collection[Shard], after: str, limit: int
@@ -263,7 +280,7 @@ class PostgresCrew:
         return str(rows[0][0]) if rows else None
 
     def update_parked_in(self, lane: str, reason: str, at: datetime) -> None:
-        self._ask("park", (storable(reason), micros(at), lane))
+        self._ask("park", {"reason": storable(reason), "at": micros(at), "lane": lane})
 
     def listen(self, worker: str, on_news: Callable[[str], None]) -> PostgresListener:
         return PostgresListener(self._datastore.connect, CHANNEL + worker, on_news)
