@@ -16,15 +16,19 @@ from random import Random
 
 import psycopg
 
+from tests.chaos.worker import LEASE
 from tests.support import postgres
 
 ROOT = Path(__file__).parents[2]
-PAUSE = (0.3, 1.5)
-"""Seconds that a worker is stopped for, at least and at most."""
+PAUSE = (1.5 * LEASE, 2.5 * LEASE)
+"""Seconds that a worker is stopped for, at least and at most: others have taken its shards by then."""
 
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'saga_es%%' AND random() < %s"""
+
+
+SHARDS = "SELECT count(*) FROM saga_shards JOIN saga_workers ON worker = owner WHERE pid = %s"
 
 
 class Database:
@@ -55,6 +59,12 @@ class Database:
         """End about this share of the workers' sessions."""
         with psycopg.connect(self.dsn, autocommit=True) as db:
             db.execute(CUT, (share,))
+
+    def shards_of(self, pid: int) -> int:
+        """Return how many shards the worker of a process holds."""
+        with psycopg.connect(self.dsn) as db:
+            row = db.execute(SHARDS, (pid,)).fetchone()
+        return row[0] if row else 0
 
     def close(self) -> None:
         self._running.close()
@@ -94,7 +104,9 @@ class Nemesis:
     Attributes:
         done: faults by kind.
         hits: how many of them found a worker with calls in flight, or cut or crashed what it wrote to.
-        entries: how often a worker took up the sagas.
+        entries: how often a worker entered.
+        replaced: how many pauses ended after others had taken all that the worker held.
+        cut_the_paused: whether sessions may be cut during a pause.
     """
 
     database: Database
@@ -104,6 +116,8 @@ class Nemesis:
     done: Counter[str] = field(default_factory=Counter)
     hits: int = 0
     entries: int = 0
+    replaced: int = 0
+    cut_the_paused: bool = True
     workers: list[Worker] = field(default_factory=list)
 
     async def hire(self, count: int) -> None:
@@ -146,11 +160,14 @@ class Nemesis:
         await self.hire(1)
 
     async def _pause(self, worker: Worker) -> None:
-        """Stop it, and cut its sessions meanwhile, so that another takes its place before it goes on."""
+        """Stop it beyond its lease; half of the time it finds its sessions cut when it goes on, else as they were."""
+        held = self.database.shards_of(worker.process.pid)
         os.kill(worker.process.pid, signal.SIGSTOP)
         try:
-            self.database.cut(1.0)
+            if self.cut_the_paused and self.chance.random() < 0.5:
+                self.database.cut(1.0)
             await asyncio.sleep(self.chance.uniform(*PAUSE))
+            self.replaced += held > 0 and self.database.shards_of(worker.process.pid) == 0
         finally:
             os.kill(worker.process.pid, signal.SIGCONT)
 

@@ -6,17 +6,22 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.chaos.nemesis import ROOT
 from tests.support import postgres
 
-SHORT = ("--kills", "20", "--pauses", "4", "--cuts", "5", "--crashes", "1", "--hits", "20")
+CHAOS = ("tests.chaos", "--kills", "16", "--pauses", "4", "--cuts", "5", "--crashes", "1", "--hits", "20")
+SPLIT_BRAIN = ("tests.chaos.split_brain", "--pauses", "4")
 
 
-def test_no_promise_is_broken_whatever_goes_wrong():
+@pytest.mark.promise("owner.fence", "owner.takeover")
+@pytest.mark.parametrize("command", [CHAOS, SPLIT_BRAIN], ids=["chaos", "split brain"])
+def test_no_promise_is_broken_whatever_goes_wrong(command: tuple[str, ...]):
     if not any((binaries / "postgres").exists() for binaries in postgres.found_binaries([])):
         postgres.missing("no binaries to start a server of our own with")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", *SHORT],
+        [sys.executable, "-m", *command],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=os.environ,
     )  # fmt: skip
 
