@@ -18,7 +18,7 @@ class Settings(Frozen):
         max_in_flight_per_saga: the same for one saga.
         step_timeout: for steps and compensations that name none; ``None`` waits for ever.
         compensation_retry: for compensations, and for steps after the pivot, that name no ``retry``.
-        lease: how long a silent worker keeps its sagas where several share a store.
+        lease: how long a silent engine keeps its sagas where several share a store.
         drain: how long leaving the engine waits for what is in flight.
         store_timeout: how long ``start``, ``signal`` and the like wait for a store that does not answer.
         max_payload: bytes of one input, result or payload as UTF-8 JSON.

@@ -41,7 +41,8 @@ def events() -> Iterator[str]:
     yield (
         "Everything that happens to a saga is one of these events, in a stream of its own, versions 1, 2, 3 … without "
         "gaps. The names are what is stored. Each event stands in the log with its `version`, its `type`, `at` (the "
-        "instant when it was decided, UTC) and `metadata`. Times are strings like "
+        "instant when it was decided, UTC) and `metadata`: on a PostgreSQL the `worker` that owned the saga and the "
+        "`epoch`, in what it recorded; empty otherwise. Times are strings like "
         "`2026-11-24T05:00:00.123456Z`. What led to an event, and what follows from it, is told in "
         "[how a saga behaves](../explanation/semantics.md); the moves that they make in [lifecycles](lifecycle.md)."
     )

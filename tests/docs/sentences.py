@@ -152,6 +152,5 @@ VERBS: Final = {
 }
 
 SETTINGS_NOTES: Final = {
-    "lease": "Checked, and not used yet: one engine works on a store at a time.",
     "migrate": "`None` is that default.",
 }
