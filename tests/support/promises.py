@@ -59,7 +59,7 @@ def unkept(register: Iterable[str], tests: Mapping[str, Mapping[str, str]]) -> d
 
 @dataclass(eq=False)
 class Promises:
-    """Watches one session."""
+    """Watches one session; where several processes share its tests, what each has collected comes with its end."""
 
     register: Mapping[str, str]
     files: frozenset[str]  # all that there are
@@ -85,7 +85,20 @@ class Promises:
                 tests[name][test] = self.became[test]
         return tests
 
+    @property
+    def collected(self) -> str:
+        """What a process of several has collected, for the one that they report to."""
+        marks = {test: sorted(names) for test, names in self.marks.items()}
+        return json.dumps({"marks": marks, "modules": sorted(self.modules), "narrowed": self.narrowed})
+
     # -- what pytest tells -----------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # pytest-xdist's, which has no types
+        told = json.loads(node.workeroutput["promises"])
+        self.marks |= {test: set(names) for test, names in told["marks"].items()}
+        self.modules |= set(told["modules"])
+        self.narrowed |= told["narrowed"]
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -108,6 +121,9 @@ class Promises:
 
     @pytest.hookimpl
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["promises"] = self.collected
+            return
         one_by_one = any("::" in argument for argument in session.config.args)
         collected_all = self.files <= self.modules and not self.narrowed and not one_by_one
         if collected_all and self.marks.keys() == self.became.keys():
@@ -131,8 +147,7 @@ class Promises:
 
 def pytest_configure(config: pytest.Config) -> None:
     register = config.rootpath / REGISTER
-    is_worker = hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)
-    if register.exists() and not is_worker:  # what runs in several processes is no whole session
+    if register.exists():
         folder = register.parent
         paths = [path for pattern in config.getini("python_files") for path in folder.rglob(pattern)]
         files = frozenset(path.relative_to(config.rootpath).as_posix() for path in paths)
