@@ -387,7 +387,8 @@ class ProcessManager:
 
     def _hunger(self, live: Live) -> None:
         """It could go on, but found no room: it is woken in its turn when there is some."""
-        if live.state is not None and live.bindings is not None:
+        may_begin = live.bindings is not None and self._ownership.may_begin(live.shard)
+        if live.state is not None and may_begin:  # else it is woken when it may
             self._places.wait(live.state)
 
     def _feed(self, saga_id: str) -> None:
