@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -62,6 +62,7 @@ class CrewFollower:
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
+        self._reading = 0  # how many reads of sagas are under way
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
         self._parking: asyncio.Task[None] | None = None
@@ -139,9 +140,7 @@ class CrewFollower:
         after, epochs = "", self.holds.epochs
         while True:
             page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
-            folding = partial(self._loader.lives_of, [saga_id for saga_id, _ in page])
-            lives = await self._patience.ask(folding, "reading the open sagas")
-            self._adopt(lives, epochs)
+            lives = await self._adopt([saga_id for saga_id, _ in page], epochs)
             shown = dict(page)
             for live in lives:
                 await self._show_as_it_is(live, shown[live.saga_id])
@@ -149,10 +148,16 @@ class CrewFollower:
                 return
             after = page[-1][0]
 
-    def _adopt(self, lives: Iterable[Live], epochs: Mapping[Shard, int]) -> None:
-        """Go on with sagas that were read in these epochs; of what was lost and gained meanwhile they are old."""
-        epoch = self.holds.epoch
-        self._manager.adopt(it for it in lives if it.shard and epochs.get(it.shard) == epoch(it.shard))
+    async def _adopt(self, saga_ids: Sequence[str], epochs: Mapping[Shard, int]) -> Sequence[Live]:
+        """Read sagas and go on with them; of what was lost and gained since these epochs it is old what was read."""
+        self._reading += 1
+        try:
+            lives = await self._patience.ask(partial(self._loader.lives_of, saga_ids), "reading open sagas")
+            epoch = self.holds.epoch
+            self._manager.adopt(it for it in lives if it.shard and epochs.get(it.shard) == epoch(it.shard))
+            return lives
+        finally:
+            self._reading -= 1
 
     async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
         """The index may show a saga as parked since nobody could run it."""
@@ -208,6 +213,8 @@ class CrewFollower:
                 self._look_later()
 
     async def _look(self) -> None:
+        if not self._reading:
+            self._manager.let_go.clear()
         if self._unread and self._taking_up is None:
             self._taking_up = self._loop.create_task(self._take_up_aside())
         calls = await self._loader.read(partial(self._crew.calls, self.holds.worker, limit=PAGE))
@@ -226,8 +233,7 @@ class CrewFollower:
         """Go on with sagas that others appended to: those in hand are read on, the others read all at once."""
         new = {call.saga_id for call in calls if self._manager.in_hand(call.saga_id) is None}
         if new:
-            epochs = self.holds.epochs
-            self._adopt(await self._loader.lives_of(sorted(new)), epochs)
+            await self._adopt(sorted(new), self.holds.epochs)
         for call in calls:
             if self._manager.in_hand(call.saga_id) is not None:
                 self._manager.changed_elsewhere(call.saga_id, call.version)

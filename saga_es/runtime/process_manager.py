@@ -54,7 +54,9 @@ class ProcessManager:
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self.let_go: dict[str, int] = {}  # ended, with its version, until the log was looked at once more
+        self.let_go: dict[
+            str, int
+        ] = {}  # out of hand, with its version, until what was read before is behind us
         self.on_fenced: Callable[[Fenced], None] = lambda _: None
         self.busy_shards = self._lives.busy_shards
         self.dispatcher = make_dispatcher(self._report, self._room_was_made)
@@ -105,9 +107,10 @@ class ProcessManager:
         return self._lives.get(saga_id)
 
     def adopt(self, lives: Iterable[Live]) -> None:
-        """Take over loaded sagas: issue again what is in flight, dispatch what is owed."""
+        """Take over loaded sagas that have not gone on here since: issue again what is in flight, and what is owed."""
         for live in lives:
-            if live.saga_id not in self._lives and self._ownership.holds(live.shard):
+            is_old = live.saga_id in self._lives or live.version <= self.let_go.get(live.saga_id, 0)
+            if not is_old and self._ownership.holds(live.shard):
                 self._lives[live.saga_id] = live
                 self._effects.carry_out(live, reissue=True)
                 self._touch(live)
@@ -290,8 +293,7 @@ class ProcessManager:
     def _let_go(self, live: Live) -> None:
         live.set_timer(None, None)
         self._lives.pop(live.saga_id, None)
-        if not self._ownership.is_shared:  # else nobody asks
-            self.let_go[live.saga_id] = live.version
+        self.let_go[live.saga_id] = live.version
 
     def _tell(self, live: Live) -> None:
         state = live.state
@@ -352,8 +354,7 @@ class ProcessManager:
         self._begin(self._loader.show_parked(saga_id, reason))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
+        self._tasks.add(task := self._loop.create_task(work))
         task.add_done_callback(self._tasks.discard)
 
     def _drop(self, live: Live, error: Exception) -> None:

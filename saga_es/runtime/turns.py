@@ -130,7 +130,7 @@ class Turns:
             turn.events,
             at=turn.at,
             started_at=live.started_at,
-            aside=live.set_aside,
+            aside=live.set_aside if self._ownership.holds(shard) else None,
             metadata=self._ownership.metadata(shard),
             shard=shard,
             epoch=self._ownership.epoch(shard),

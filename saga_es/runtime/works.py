@@ -225,7 +225,12 @@ class Works:
             return StoreUnavailable(
                 self.store.url, problem=f"saga {saga_id!r} could not be read within {timeout}"
             )
-        return not_ended(live.definition, live.state, timeout, live.set_aside)
+        aside = None if self._is_run_elsewhere(live.definition) else live.set_aside
+        return not_ended(live.definition, live.state, timeout, aside)
+
+    def _is_run_elsewhere(self, definition: SagaDefinition) -> bool:
+        follower = self._follower
+        return isinstance(follower, CrewFollower) and definition.lane in {it.key for it in follower.known}
 
     def not_recorded(self, saga_id: str, patience: timedelta) -> Exception:
         """Return the error for a command that was not recorded in time."""
