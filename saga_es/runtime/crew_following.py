@@ -62,6 +62,7 @@ class CrewFollower:
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
+        self._looked_at = timers.now()  # at all that is watched elsewhere
         self._reading = 0  # how many reads of sagas are under way
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
@@ -225,7 +226,16 @@ class CrewFollower:
         watched = self._manager.watched_elsewhere()
         self._waits = bool(watched)
         if watched:
-            versions = await self._loader.read(partial(self._store.versions, watched))
+            await self._look_at(watched)
+
+    async def _look_at(self, watched: Sequence[str]) -> None:
+        """Read those of the sagas elsewhere that have ended; all of them seldom, for who asks how they stand."""
+        is_time = self._timers.now() >= later(self._looked_at, SELDOM)
+        changed = watched if is_time else await self._loader.read(partial(self._crew.ended, watched))
+        if is_time:
+            self._looked_at = self._timers.now()
+        if changed:
+            versions = await self._loader.read(partial(self._store.versions, changed))
             for saga_id, version in versions.items():
                 self._manager.changed_elsewhere(saga_id, version)
 

@@ -141,6 +141,7 @@ QUERIES: Final = {
         " FROM unnest(%s::text[], %s::text[], %s::smallint[]) AS p (saga_id, lane, shard)"
         " WHERE i.saga_id = p.saga_id"
     ),
+    "ended": "SELECT saga_id FROM {index} WHERE saga_id = ANY(%s) AND status IN ('succeeded', 'failed')",
     # One look at the index for each lane, however many sagas it has.
     "open_lanes": (
         "WITH RECURSIVE found (lane) AS ((SELECT min(lane) FROM {index} WHERE is_open) UNION ALL"
@@ -271,6 +272,9 @@ class PostgresCrew:
         lanes = [shard.lane for shard in places.values()]
         numbers = [shard.number for shard in places.values()]
         self._ask("place_them", ([*places], lanes, numbers))
+
+    def select_ended(self, saga_ids: Sequence[str]) -> Sequence[str]:
+        return [str(saga_id) for (saga_id,) in self._ask("ended", (list(saga_ids),))]
 
     def select_open_lanes(self) -> Sequence[str]:
         return [str(lane) for (lane,) in self._ask("open_lanes")]
