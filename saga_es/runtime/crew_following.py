@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from saga_es.errors import StoreUnavailable
 from saga_es.model.times import later
-from saga_es.runtime.live import Live
 from saga_es.runtime.loading import PAGE, Loader
 from saga_es.runtime.membership import Membership
 from saga_es.runtime.ownership import Holds
@@ -19,14 +18,10 @@ from saga_es.runtime.patience import Patience
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
+from saga_es.runtime.taking_up import TakingUp
 from saga_es.runtime.timers import Timer, Timers
 from saga_es.store.crew import Call, Crew, Lane, Listening, Member, Shard
 from saga_es.store.port import Store
-
-T = TypeVar("T")
-
-AT_ONCE: Final = 64
-"""Shards that are asked about in one query."""
 
 SELDOM: Final = timedelta(seconds=1)
 """Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
@@ -56,14 +51,13 @@ class CrewFollower:
         self._crew, self.holds, self._store, self._loader, self._manager = crew, holds, store, loader, manager
         self._timers, self._patience, self._poll = timers, patience, settings.poll
         self._loop = asyncio.get_running_loop()
-        self._unread: set[Shard] = set()
-        self._taking_up: asyncio.Task[None] | None = None
+        self._taking_up = TakingUp(crew, holds, loader=loader, manager=manager, patience=patience)
+        self._taking: asyncio.Task[None] | None = None
         self._listening: Listening | None = None
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
         self._looked_at = timers.now()  # at all that is watched elsewhere
-        self._reading = 0  # how many reads of sagas are under way
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
         self._parking: asyncio.Task[None] | None = None
@@ -84,12 +78,12 @@ class CrewFollower:
     async def begin(self) -> None:
         """Become one of the crew, and take up the sagas of what falls to it."""
         await self._patience.ask(self._membership.join, "joining the workers")
-        await self._place_all()
+        await self._taking_up.place_all()
         await self._patience.ask(self._membership.look_round, "dividing the sagas")
         self._membership.go_on()
         listening = partial(self._crew.listen, self.holds.worker, self._hear)
         self._listening = await self._loader.read(listening)
-        await self._take_up()
+        await self._taking_up.all()
         if self._parking is not None:
             await asyncio.wait([self._parking])
         self._look_later()
@@ -97,7 +91,7 @@ class CrewFollower:
     async def retire(self) -> None:
         """Take up nothing more, and give back what is not at work; what is in flight is still recorded."""
         self._stopped = True
-        for task in (self._looking, self._taking_up, self._parking):
+        for task in (self._looking, self._taking, self._parking):
             if task is not None:
                 task.cancel()
         if self._timer is not None:
@@ -123,59 +117,8 @@ class CrewFollower:
 
     def _gain(self, shards: set[Shard]) -> None:
         self._manager.take_over(shards)
-        self._unread |= shards
+        self._taking_up.unread |= shards
         self._look_soon()
-
-    async def _take_up(self) -> None:
-        """Fold the open sagas of what was gained, and go on with them."""
-        while unread := self._unread & self.holds.shards:
-            some = sorted(unread)[:AT_ONCE]
-            self._unread.difference_update(some)
-            try:
-                await self._take_up_some(some)
-            except BaseException:
-                self._unread.update(shard for shard in some if self.holds.holds(shard))
-                raise
-
-    async def _take_up_some(self, shards: Sequence[Shard]) -> None:
-        after, epochs = "", self.holds.epochs
-        while True:
-            page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
-            lives = await self._adopt([saga_id for saga_id, _ in page], epochs)
-            shown = dict(page)
-            for live in lives:
-                await self._show_as_it_is(live, shown[live.saga_id])
-            if len(page) < PAGE:
-                return
-            after = page[-1][0]
-
-    async def _adopt(self, saga_ids: Sequence[str], epochs: Mapping[Shard, int]) -> Sequence[Live]:
-        """Read sagas and go on with them; of what was lost and gained since these epochs it is old what was read."""
-        self._reading += 1
-        try:
-            lives = await self._patience.ask(partial(self._loader.lives_of, saga_ids), "reading open sagas")
-            epoch = self.holds.epoch
-            self._manager.adopt(it for it in lives if it.shard and epochs.get(it.shard) == epoch(it.shard))
-            return lives
-        finally:
-            self._reading -= 1
-
-    async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
-        """The index may show a saga as parked since nobody could run it."""
-        if live.state is not None and shown is not None and shown != live.state.parked:
-            await self._loader.show_parked(live.saga_id, live.state.parked)
-
-    async def _place_all(self) -> None:
-        """Say in the index where sagas belong of which it does not tell that: copied, or of older tables."""
-        while saga_ids := await self._asked(partial(self._crew.unplaced, limit=PAGE)):
-            await self._asked(partial(self._place_some, saga_ids))
-
-    async def _asked(self, question: Callable[[], T]) -> T:
-        return await self._patience.ask(lambda: self._loader.read(question), "reading the open sagas")
-
-    def _place_some(self, saga_ids: Sequence[str]) -> None:
-        places = {saga_id: self._loader.shard_of(saga_id) for saga_id in saga_ids}
-        self._crew.place(places)
 
     # -- what others do ----------------------------------------------------------------------------------
 
@@ -214,10 +157,10 @@ class CrewFollower:
                 self._look_later()
 
     async def _look(self) -> None:
-        if not self._reading:
+        if not self._taking_up.reading:
             self._manager.let_go.clear()
-        if self._unread and self._taking_up is None:
-            self._taking_up = self._loop.create_task(self._take_up_aside())
+        if self._taking_up.unread and self._taking is None:
+            self._taking = self._loop.create_task(self._take_up_aside())
         calls = await self._loader.read(partial(self._crew.calls, self.holds.worker, limit=PAGE))
         if calls:
             self._again |= len(calls) == PAGE
@@ -243,7 +186,7 @@ class CrewFollower:
         """Go on with sagas that others appended to: those in hand are read on, the others read all at once."""
         new = {call.saga_id for call in calls if self._manager.in_hand(call.saga_id) is None}
         if new:
-            await self._adopt(sorted(new), self.holds.epochs)
+            await self._taking_up.adopt(sorted(new), self.holds.epochs)
         for call in calls:
             if self._manager.in_hand(call.saga_id) is not None:
                 self._manager.changed_elsewhere(call.saga_id, call.version)
@@ -251,9 +194,9 @@ class CrewFollower:
     async def _take_up_aside(self) -> None:
         try:
             with suppress(StoreUnavailable):  # the next look tries again
-                await self._take_up()
+                await self._taking_up.all()
         finally:
-            self._taking_up = None
+            self._taking = None
 
     # -- what nobody can run -----------------------------------------------------------------------------
 

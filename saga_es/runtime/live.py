@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.model.commands import Command
+from saga_es.model.commands import Command, RecordOutcome
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Op
 from saga_es.model.react import Handed
@@ -112,6 +113,7 @@ class Live:
     def lose(self) -> None:
         """Another engine moves it on from here: nothing of it is in hand."""
         self.set_timer(None, None)
+        self.forget_answers()
         self.handed = Handed()
         self.reissued.clear()
         self.is_stale = False
@@ -155,3 +157,17 @@ class Live:
         if state is None or self.busy or self.asks or self.waiters:
             return False
         return not state.is_open and not self.handed.actions and not self.handed.undos
+
+
+def outcome(live: Live, report: Report, **moment: Any) -> RecordOutcome:
+    """Return the command that records an attempt's answer; made in its turn, on what is known of the saga then."""
+    return RecordOutcome(
+        step=report.step,
+        op=report.op,
+        round=report.round,
+        attempt=report.number,
+        outcome=report.outcome,
+        reissued=(report.step, report.op, report.round, report.number) in live.reissued,
+        probed=report.probed,
+        **moment,
+    )

@@ -8,11 +8,11 @@ from datetime import timedelta
 from functools import partial
 
 from saga_es.errors import StoreUnavailable, UnknownSaga, VersionConflict
-from saga_es.model.commands import RecordOutcome, Wake
+from saga_es.model.commands import Wake
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
-from saga_es.runtime.live import Ask, Ended, Live
+from saga_es.runtime.live import Ask, Ended, Live, outcome
 from saga_es.runtime.lives import Lives
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.ownership import Ownership
@@ -238,11 +238,14 @@ class ProcessManager:
             live.state = turn.state
             self._answer(live, turn)
             self._finish(live)
-        elif isinstance(error, VersionConflict | Fenced):
+        elif isinstance(error, VersionConflict):
             live.asks.extendleft(reversed(turn.asks))
-            if isinstance(error, Fenced):
-                self.on_fenced(error)
             self._reload(live)  # whoever lost reads back and decides again
+        elif isinstance(error, Fenced):
+            live.asks.extendleft(reversed(turn.asks))
+            live.forget_answers()  # of an epoch gone by: the calls were made again since, by whoever came then
+            self.on_fenced(error)
+            self._reload(live)
         elif isinstance(error, ClaimLost):
             self._without_claims(live, turn, error)
         else:
@@ -293,7 +296,8 @@ class ProcessManager:
     def _let_go(self, live: Live) -> None:
         live.set_timer(None, None)
         self._lives.pop(live.saga_id, None)
-        self.let_go[live.saga_id] = live.version
+        if self._is_ours(live):  # else it may come back as it is
+            self.let_go[live.saga_id] = live.version
 
     def _tell(self, live: Live) -> None:
         state = live.state
@@ -367,18 +371,7 @@ class ProcessManager:
 
     def _report(self, report: Report) -> None:
         live = self.live(report.saga_id)
-        call = (report.step, report.op, report.round, report.number)
-        outcome = partial(
-            RecordOutcome,
-            step=report.step,
-            op=report.op,
-            round=report.round,
-            attempt=report.number,
-            outcome=report.outcome,
-            reissued=call in live.reissued,
-            probed=report.probed,
-        )
-        self._ask(live, Ask(outcome, report=None if report.late else report))
+        self._ask(live, Ask(partial(outcome, live, report), report=None if report.late else report))
 
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))

@@ -95,9 +95,9 @@ ON CONFLICT (worker) DO UPDATE SET heard_at = clock_timestamp() RETURNING worker
 FENCING: Final = Condition(
     before=f"""fence AS MATERIALIZED (
   SELECT mine.place FROM held, unnest({listed("fence_lanes")}, {listed("fence_shards", "smallint")},
-    {listed("fence_epochs", "bigint")}) WITH ORDINALITY AS mine (lane, shard, epoch, place)
-    JOIN {{shards}} AS s ON s.lane = mine.lane AND s.shard = mine.shard AND s.epoch = mine.epoch
-  FOR SHARE OF s), """,
+    {listed("fence_epochs", "bigint")}) WITH ORDINALITY AS mine (lane, shard, epoch, place),
+    LATERAL (SELECT 1 FROM {{shards}} AS s WHERE s.lane = mine.lane AND s.shard = mine.shard
+             AND s.epoch = mine.epoch AND held.is_held FOR SHARE) AS kept), """,
     missing=f"""
   UNION ALL SELECT 1 WHERE (SELECT count(*) FROM fence) < cardinality({listed("fence_epochs")})""",
     answer=", (SELECT array_agg(place) FROM fence) AS fenced",

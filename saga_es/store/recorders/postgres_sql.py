@@ -69,7 +69,7 @@ def column(name: str, of: str) -> str:
 
 # One statement is one transaction and one round trip. The lock comes before any notification id is drawn, so that
 # these are committed in order. A predecessor is looked for by a subquery of its own: a join might scan the log.
-HELD: Final = "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(lock)s)), "
+HELD: Final = "WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(lock)s) IS NOT NULL AS is_held), "
 GAP: Final = f"""gap AS MATERIALIZED (
   SELECT 1 FROM unnest({listed("streams")}, {listed("before", "bigint")}) AS wanted (stream, version)
   WHERE (SELECT e.originator_version FROM {{events}} e

@@ -1,0 +1,88 @@
+"""Sagas of shards that were gained: read, page by page, and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from saga_es.runtime.live import Live
+from saga_es.runtime.loading import PAGE, Loader
+from saga_es.runtime.ownership import Holds
+from saga_es.runtime.patience import Patience
+from saga_es.runtime.process_manager import ProcessManager
+from saga_es.store.crew import Crew, Shard
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 64
+"""Shards that are asked about in one query."""
+
+
+class TakingUp:
+    """Reads open sagas, and has the process manager adopt them.
+
+    Attributes:
+        unread: shards that were gained, and whose sagas have not been read since.
+        reading: how many reads are under way.
+    """
+
+    def __init__(
+        self, crew: Crew, holds: Holds, *, loader: Loader, manager: ProcessManager, patience: Patience
+    ) -> None:
+        self._crew, self._holds, self._loader = crew, holds, loader
+        self._manager, self._patience = manager, patience
+        self.unread: set[Shard] = set()
+        self.reading = 0
+
+    async def all(self) -> None:
+        """Fold the open sagas of what was gained, and go on with them."""
+        while unread := self.unread & self._holds.shards:
+            some = sorted(unread)[:AT_ONCE]
+            self.unread.difference_update(some)
+            try:
+                await self._read_some(some)
+            except BaseException:
+                self.unread.update(shard for shard in some if self._holds.holds(shard))
+                raise
+
+    async def _read_some(self, shards: Sequence[Shard]) -> None:
+        after, epochs = "", self._holds.epochs
+        while True:
+            page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
+            lives = await self.adopt([saga_id for saga_id, _ in page], epochs)
+            shown = dict(page)
+            for live in lives:
+                await self._show_as_it_is(live, shown[live.saga_id])
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
+
+    async def adopt(self, saga_ids: Sequence[str], epochs: Mapping[Shard, int]) -> Sequence[Live]:
+        """Read sagas and go on with them; of what was lost and gained since these epochs it is old what was read."""
+        self.reading += 1
+        try:
+            lives = await self._patience.ask(partial(self._loader.lives_of, saga_ids), "reading open sagas")
+            epoch = self._holds.epoch
+            self._manager.adopt(it for it in lives if it.shard and epochs.get(it.shard) == epoch(it.shard))
+            return lives
+        finally:
+            self.reading -= 1
+
+    async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
+        """The index may show a saga as parked since nobody could run it."""
+        is_ours = self._holds.holds(live.shard)
+        if is_ours and live.state is not None and shown is not None and shown != live.state.parked:
+            await self._loader.show_parked(live.saga_id, live.state.parked)
+
+    async def place_all(self) -> None:
+        """Say in the index where sagas belong of which it does not tell that: copied, or of older tables."""
+        while saga_ids := await self._asked(partial(self._crew.unplaced, limit=PAGE)):
+            await self._asked(partial(self._place_some, saga_ids))
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        return await self._patience.ask(lambda: self._loader.read(question), "reading the open sagas")
+
+    def _place_some(self, saga_ids: Sequence[str]) -> None:
+        places = {saga_id: self._loader.shard_of(saga_id) for saga_id in saga_ids}
+        self._crew.place(places)

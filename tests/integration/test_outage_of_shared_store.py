@@ -1,0 +1,169 @@
+"""Connections of workers are cut: what they own stays theirs, and they hear of each other again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from saga_es import SagaEngine
+from saga_es.errors import StoreUnavailable
+from saga_es.store.address import open_store
+from saga_es.store.crew import Crew
+from tests.integration.engine.world import MARIA, SOON, drive, until
+from tests.support.engines import (
+    NEVER,
+    Calls,
+    Errand,
+    Parcel,
+    check_owners,
+    client,
+    divided,
+    engine,
+    ids_of,
+    name_of,
+    settled,
+)
+from tests.support.workers import held
+
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+@pytest.fixture
+def dsn(postgres_url: str) -> str:
+    open_store(postgres_url, migrate=True).close()
+    return postgres_url
+
+
+def asked(dsn: str, question: str, *values: object) -> list[int]:
+    with psycopg.connect(dsn, autocommit=True) as db:
+        return [number for (number,) in db.execute(question, values)]
+
+
+def cut(dsn: str) -> list[int]:
+    """End every connection to the database; return those that listened."""
+    listened = asked(dsn, f"SELECT pid {OTHERS} AND query LIKE 'LISTEN%%'")
+    asked(dsn, f"SELECT pg_terminate_backend(pid)::int {OTHERS}")
+    return listened
+
+
+async def listening_again(dsn: str, before: list[int]) -> None:
+    again = f"SELECT pid {OTHERS} AND query LIKE 'LISTEN%%' AND pid <> ALL(%s)"
+    while len(asked(dsn, again, before)) < len(before):
+        await asyncio.sleep(0)
+
+
+def epochs(dsn: str, *engines: SagaEngine) -> list[dict]:
+    store = open_store(dsn)
+    try:
+        return [dict(held(store, name_of(it))) for it in engines]
+    finally:
+        store.close()
+
+
+@pytest.mark.promise("case.store-goes-away", "owner.fence", "owner.calls")
+def test_workers_whose_connections_were_cut_own_what_they_owned_and_are_told_again(dsn: str):
+    async def main():
+        calls = Calls()
+        calls.hold("A", "B")
+        async with (
+            client(dsn) as outside,
+            engine(dsn, "A", calls, poll=NEVER) as first,
+            engine(dsn, "B", calls, poll=NEVER) as other,
+        ):
+            await divided(first, other)
+            ids = [*ids_of(first, 5), *ids_of(other, 5)]
+            for saga_id in ids:
+                await outside.start(Parcel, MARIA, saga_id=saga_id)
+            await until(lambda: len(calls.made) == 10)
+            before = epochs(dsn, first, other)
+            for _ in range(3):
+                listened = cut(dsn)
+                assert len(listened) == 2
+                await listening_again(dsn, listened)
+            late = [*ids_of(first, 1, Errand), *ids_of(other, 1, Errand)]
+            calls.let_go("A")
+            calls.let_go("B")
+            for saga_id in late:  # nobody polls: they are told, or nobody goes on with it
+                await outside.start(Errand, MARIA, saga_id=saga_id)
+                await outside.signal(saga_id, "word", "still there?")
+            histories = await settled(outside, [*ids, *late])
+            names = [name_of(first)] * 5 + [name_of(other)] * 5 + [name_of(first), name_of(other)]
+            return calls, before, epochs(dsn, first, other), histories, names
+
+    calls, before, after, histories, names = drive(main())
+    assert before == after
+    assert calls.twice == []
+    assert len(calls.made) == 10 * 3 + 2 * 2
+    for history, name in zip(histories, names, strict=True):
+        ((owner, _),) = check_owners(history)
+        assert owner == name
+
+
+@pytest.mark.promise("case.store-goes-away", "owner.calls", "invariant.11")
+@pytest.mark.parametrize("what", ["streams", "answered"])
+def test_what_a_worker_was_told_and_could_not_read_it_is_told_again(dsn: str, what: str):
+    async def main():
+        calls = Calls()
+        async with client(dsn) as outside, engine(dsn, "A", calls) as first:
+            failed = fail_once(first._works.store if what == "streams" else first._works.store.crew, what)
+            saga_id = await outside.start(Parcel, MARIA)
+            await outside.outcome(saga_id, timeout=SOON)
+            return calls, failed, saga_id
+
+    calls, failed, saga_id = drive(main())
+    assert failed == [what]
+    assert calls.twice == []
+    assert calls.callers_of(saga_id) == {"A"}
+
+
+def fail_once(owner: object, name: str) -> list[str]:
+    """Have the store not answer when something is asked of it for the first time."""
+    failed: list[str] = []
+    answers = getattr(owner, name)
+
+    def ask(*values: object) -> object:
+        if not failed:
+            failed.append(name)
+            raise StoreUnavailable("postgresql://…", problem="the line was cut")
+        return answers(*values)
+
+    setattr(owner, name, ask)
+    return failed
+
+
+@pytest.mark.promise("case.store-goes-away", "owner.shares")
+def test_shards_that_were_claimed_when_the_answer_was_lost_are_taken_up_all_the_same(dsn: str, monkeypatch):
+    async def main():
+        calls = Calls()
+        async with client(dsn) as outside, engine(dsn, "A", calls) as first:
+            lost = lose_answers(monkeypatch, name_of(first))
+            async with engine(dsn, "B", calls) as other:
+                await divided(first, other)
+                ids = [*ids_of(first, 3), *ids_of(other, 3)]
+                for saga_id in ids:
+                    await outside.start(Parcel, MARIA, saga_id=saga_id)
+                await settled(outside, ids)
+                return calls, lost, [calls.callers_of(saga_id) for saga_id in ids]
+
+    calls, lost, callers = drive(main())
+    assert calls.twice == []
+    assert callers == [{"A"}] * 3 + [{"B"}] * 3
+    assert max(lost) >= 128  # what it held when it was told that the store does not answer
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, spared: str) -> list[int]:
+    """Have the answers to some claims be lost; return how much was held by that, each time."""
+    lost: list[int] = []
+    claim = Crew.claim
+
+    def ask(crew: Crew, worker: str, *values: object) -> None:
+        claim(crew, worker, *values)
+        holds = len(crew.muster(worker).holds)
+        if worker != spared and len(lost) < 5 and max(lost, default=0) < 128:
+            lost.append(holds)
+            raise StoreUnavailable("postgresql://…", problem="the line was cut")
+
+    monkeypatch.setattr(Crew, "claim", ask)
+    return lost

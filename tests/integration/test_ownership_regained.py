@@ -1,0 +1,146 @@
+"""A shard that is lost, and comes back before its former owner has come to rest."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from saga_es import Attempt, Retry, Saga, SagaEngine, step
+from saga_es.errors import Rejected
+from saga_es.runtime.ownership import Holds
+from saga_es.store.application import SagaApplication
+from saga_es.store.crew import SHARDS, Lane, Shard, number_of
+from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, types, until
+from tests.support.engines import Calls, client, engine, ids_of, numbers, poke
+from tests.support.stores import Place
+from tests.support.workers import FAR_AWAY, HOUR, say, shared
+
+__all__ = ["shared"]
+
+
+class Wet(Saga[Trip], name="wet"):
+    """A step that fails once, and is due again a moment later."""
+
+    def __init__(self, engine: str, calls: Calls) -> None:
+        self.engine, self.calls = engine, calls
+
+    @step(retry=Retry(attempts=2, delay=timedelta(seconds=0.5), jitter=0))
+    async def go(self, trip: Trip, *, attempt: Attempt) -> str:
+        called = await self.calls.make(self.engine, attempt)
+        if attempt.number == 1:
+            raise OSError("rain")
+        return called
+
+
+class Room(Saga[Trip], name="room"):
+    """A step of which the first call waits, and is rejected; one that is made after it has its effect."""
+
+    def __init__(self, engine: str, calls: Calls) -> None:
+        self.engine, self.calls = engine, calls
+
+    @step
+    async def book(self, trip: Trip, *, attempt: Attempt) -> str:
+        is_first = not self.calls.made
+        await self.calls.make(self.engine, attempt)
+        if is_first:
+            raise Rejected("no room")
+        return "booked"
+
+    @book.compensation
+    async def unbook(self, trip: Trip, booked: str | None) -> None: ...
+
+
+class Elsewhere:
+    """Another worker takes the shard of a saga, and gives it back."""
+
+    def __init__(self, engine: SagaEngine, store: SagaApplication, saga_id: str) -> None:
+        works = engine._works
+        assert works is not None
+        assert isinstance(works.ownership, Holds)
+        self._holds, self._store = works.ownership, store
+        self._shard: Shard = next(it for it in self._holds.shards if it.number == number_of(saga_id))
+        self._before = self._holds.epoch(self._shard) or 0
+        assert store.crew is not None
+        store.crew.join("G", FAR_AWAY, [], HOUR)
+
+    def take(self) -> None:
+        say(
+            self._store,
+            "UPDATE {shards} SET owner = 'G', epoch = epoch + 1 WHERE shard = %s",
+            self._shard.number,
+        )
+
+    async def is_known(self) -> None:
+        poke(self._store)
+        await until(lambda: self._holds.epoch(self._shard) is None)
+
+    async def give_back(self) -> None:
+        say(self._store, "UPDATE {shards} SET owner = NULL WHERE shard = %s", self._shard.number)
+        poke(self._store)
+        await until(lambda: (self._holds.epoch(self._shard) or 0) > self._before)
+
+
+@pytest.mark.promise("owner.takeover", "invariant.12")
+def test_a_saga_that_was_away_while_others_were_read_goes_on(shared: Place, monkeypatch):
+    async def main():
+        calls, store = Calls(), shared.open()
+        async with engine(shared.address, "A", calls, kinds=[Wet]) as first:
+            loader = first._works.loader
+            lane = Lane.of(first._registry.find("wet", 1).definition)
+            store.crew.join("F", FAR_AWAY, [lane], HOUR)
+            await until(lambda: len(numbers(first, Wet)) == SHARDS // 2)
+            (saga_id,) = ids_of(first, 1, Wet)
+            await first.start(Wet, MARIA, saga_id=saga_id)
+            await seen(first, saga_id, "StepRetryScheduled")
+            gate, reading, plain = asyncio.Event(), asyncio.Event(), loader.lives_of
+
+            async def slow(saga_ids):
+                reading.set()
+                await gate.wait()
+                return await plain(saga_ids)
+
+            monkeypatch.setattr(loader, "lives_of", slow)
+            store.crew.leave("F")
+            await reading.wait()  # what it gained by that
+            other = Elsewhere(first, store, saga_id)
+            other.take()
+            await other.is_known()
+            await other.give_back()
+            gate.set()
+            async with client(shared.address) as asking:  # nothing else reminds the engine of it
+                return (await asking.outcome(saga_id, timeout=SOON)).status
+
+    assert drive(main()) == "succeeded"
+
+
+@pytest.mark.promise("owner.takeover", "case.rejected", "case.crash")
+def test_an_answer_from_before_answers_for_its_own_call_alone(shared: Place, monkeypatch):
+    async def main():
+        calls, store = Calls(), shared.open()
+        calls.hold("A")
+        async with engine(shared.address, "A", calls, kinds=[Room]) as first:
+            loader = first._works.loader
+            await until(lambda: len(numbers(first, Room)) == SHARDS)
+            (saga_id,) = ids_of(first, 1, Room)
+            await first.start(Room, MARIA, saga_id=saga_id)
+            await until(lambda: calls.made)
+            other = Elsewhere(first, store, saga_id)
+            other.take()  # the call may be made in that epoch, too, and have its effect
+            load, reading, plain = asyncio.Event(), asyncio.Event(), loader.load
+
+            async def slow(live):
+                reading.set()
+                await load.wait()
+                await plain(live)
+
+            monkeypatch.setattr(loader, "load", slow)
+            calls.let_go("A")
+            await reading.wait()  # what it was told was fenced, and it reads the saga again
+            await other.give_back()
+            load.set()
+            await first.outcome(saga_id, timeout=SOON)
+            return types(await first.history(saga_id))
+
+    assert drive(main())[2] in ("StepOutcomeUnknown", "StepSucceeded")
