@@ -77,3 +77,14 @@ def test_fold_prints_the_cost_of_an_event():
     printed = run("fold", "--sizes", "30", "300", "--repetitions", "1")
 
     assert "300 steps over 30" in printed
+
+
+def test_workers_prints_rates_and_the_cost_of_fencing(postgres_dsn, monkeypatch):
+    monkeypatch.setenv("SAGA_ES_TEST_DSN", postgres_dsn)
+    few = ("--sagas", "16", "--concurrent", "4", "--workers", "2", "--repetitions", "1", "--commits", "2")
+
+    printed = run("workers", *few)
+
+    assert "2 workers, of one" in printed
+    assert printed.count("fencing, 50 sagas x 1") == 2
+    assert printed.count("2 commits each") == 4

@@ -1,8 +1,9 @@
 """Workers, participants, and everything that can go wrong between them: python -m tests.chaos --help
 
-Workers share one PostgreSQL server, started for the run. Sagas from random graphs are started all the while; a nemesis
-kills workers (SIGKILL), pauses them beyond their lease, cuts sessions, and crashes the server. Afterwards every saga
-has to be ended or parked, no epoch may stand after a newer one, and what the participants wrote down has to balance.
+Workers share one PostgreSQL server, started for the run, and divide the sagas. Some from random graphs are started all
+the while, and a few cancelled; a nemesis kills workers (SIGKILL), stops them beyond their lease, lets them leave in
+order, cuts sessions, and crashes the server. Afterwards every saga has to be ended or parked, no epoch may stand after
+a newer one, and what the participants wrote down has to balance.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--pauses", type=int, default=50)
+    parser.add_argument("--leaves", type=int, default=30, help="of workers, in order, while another comes")
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--crashes", type=int, default=10, help="of the server")
     parser.add_argument("--workers", type=int, default=4)
@@ -31,8 +33,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def all_faults(asked: argparse.Namespace, nemesis: Nemesis, stream: Stream) -> None:
-    faults = ["kill"] * asked.kills + ["pause"] * asked.pauses + ["cut"] * asked.cuts
-    faults += ["crash"] * asked.crashes
+    faults = ["kill"] * asked.kills + ["pause"] * asked.pauses + ["leave"] * asked.leaves
+    faults += ["cut"] * asked.cuts + ["crash"] * asked.crashes
     nemesis.chance.shuffle(faults)
     for number, fault in enumerate(faults, start=1):
         await nemesis.strike(fault)

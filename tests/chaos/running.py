@@ -5,53 +5,73 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
-import psycopg
-
 from saga_es import SagaClient
-from saga_es.errors import StoreUnavailable
+from saga_es.errors import PastPivot, SagaAlreadyEnded, StoreUnavailable
 from saga_es.store.address import open_store
 from tests.chaos.nemesis import ROOT, Database, Nemesis
 from tests.chaos.plans import Calls, Order, sagas
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.rest import at_rest
+from tests.chaos.verdict import LONG, Verdict, judge
 
 GRAPHS = 20
-SETTLING = 180.0
-"""Seconds that the sagas have to come to rest once nothing goes wrong any more."""
+SHOWN = 3
+"""Histories of those that are complained of."""
+
+CANCELLED = 0.08
+"""The share of sagas that are asked to turn round soon after."""
 
 
 class Stream:
-    """Starts sagas all the while, each under its id until it is acknowledged."""
+    """Starts sagas all the while, each under its id until it is acknowledged, and cancels some.
+
+    Attributes:
+        acknowledged: starts.
+        cancelled: those of which a cancel was acknowledged, too.
+    """
 
     def __init__(self, store: str, seed: int, rate: float) -> None:
         self._store, self._seed, self._rate = store, seed, rate
+        self._chance = Random(seed)  # noqa: S311 - chance that can be had again
         self.acknowledged: list[str] = []
+        self.cancelled: set[str] = set()
         self.stop = asyncio.Event()
 
     async def run(self) -> None:
         known = sagas(self._seed, GRAPHS, Calls(Path("none"), 0))
-        chance = Random(self._seed)  # noqa: S311 - chance that can be had again
-        async with SagaClient(self._store, sagas=known) as client:
+        async with SagaClient(self._store, sagas=known) as client, asyncio.TaskGroup() as cancels:
             while not self.stop.is_set():
                 saga_id = f"saga-{len(self.acknowledged)}"
-                await self._start(client, f"graph {chance.randrange(GRAPHS)}", saga_id)
+                graph = f"graph {self._chance.randrange(GRAPHS)}"
+                await _until_answered(partial(client.start, graph, Order(number=1), saga_id=saga_id))
                 self.acknowledged.append(saga_id)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.stop.wait(), chance.expovariate(self._rate))
+                if self._chance.random() < CANCELLED:
+                    cancels.create_task(self._cancel(client, saga_id))
+                await self._pause(self._rate)
 
-    @staticmethod
-    async def _start(client: SagaClient, graph: str, saga_id: str) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                await client.start(graph, Order(number=1), saga_id=saga_id)
-                return
-            await asyncio.sleep(0.1)
+    async def _cancel(self, client: SagaClient, saga_id: str) -> None:
+        await self._pause(3)
+        with suppress(PastPivot, SagaAlreadyEnded):
+            await _until_answered(partial(client.cancel, saga_id, by="chance", reason="none"))
+            self.cancelled.add(saga_id)
+
+    async def _pause(self, rate: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), self._chance.expovariate(rate))
+
+
+async def _until_answered(asked: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        with suppress(StoreUnavailable):
+            await asked()
+            return
+        await asyncio.sleep(0.1)
 
 
 @dataclass(frozen=True)
@@ -78,13 +98,17 @@ def run(plan: Plan, harm: Harm) -> tuple[Nemesis, Verdict]:
     try:
         with tempfile.TemporaryDirectory(prefix="saga_es-chaos-") as folder:
             open_store(database.dsn, migrate=True).close()
-            nemesis, stream = asyncio.run(wreak(plan, harm, database, Path(folder)))
-            return nemesis, judge(database.dsn, Path(folder) / "ledger.db", stream.acknowledged)
+            nemesis, stream, unrest = asyncio.run(wreak(plan, harm, database, Path(folder)))
+            verdict = judge(database.dsn, Path(folder) / "ledger.db", stream.acknowledged, stream.cancelled)
+            verdict.violations += unrest
+            return nemesis, verdict
     finally:
         database.close()
 
 
-async def wreak(plan: Plan, harm: Harm, database: Database, folder: Path) -> tuple[Nemesis, Stream]:
+async def wreak(
+    plan: Plan, harm: Harm, database: Database, folder: Path
+) -> tuple[Nemesis, Stream, Sequence[str]]:
     socket, ledger = folder / "participants", folder / "ledger.db"
     command = [sys.executable, "-m", "tests.chaos.participants", str(socket), str(ledger)]
     participants = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
@@ -99,33 +123,26 @@ async def wreak(plan: Plan, harm: Harm, database: Database, folder: Path) -> tup
         await harm(nemesis, stream)
         stream.stop.set()
         await streaming
-        await settle(database.dsn)
+        unrest = await at_rest(database.dsn, [worker.pid for worker in nemesis.workers])
         nemesis.check_that_all_live()
     finally:
         streaming.cancel()
-        await nemesis.leave()
+        await nemesis.dismiss()
         participants.kill()
         await participants.wait()
-    return nemesis, stream
-
-
-async def settle(store: str) -> None:
-    """Wait until every saga has ended or is parked."""
-    query = "SELECT count(*) FROM saga_index WHERE is_open AND parked IS NULL"
-    end = time.monotonic() + SETTLING
-    async with await psycopg.AsyncConnection.connect(store, autocommit=True) as db:
-        while time.monotonic() < end:
-            row = await (await db.execute(query)).fetchone()
-            if row == (0,):
-                return
-            await asyncio.sleep(0.2)
+    return nemesis, stream, unrest
 
 
 def say(nemesis: Nemesis, verdict: Verdict) -> None:
+    pauses, replaced = nemesis.done["pause"], nemesis.replaced
     print(f"faults: {dict(nemesis.done)}; {nemesis.hits} of {nemesis.done.total()} hit work in flight")
-    takeovers = f"{verdict.takeovers} takeovers in mid-saga"
-    print(f"sagas: {dict(verdict.endings)}; {verdict.calls} calls; {takeovers}")
     print(
-        f"workers entered {nemesis.entries} times; {nemesis.replaced} pauses ended after all was taken over"
+        f"workers entered {nemesis.entries} times; {replaced} of {pauses} pauses ended after all was claimed"
     )
-    print(*verdict.violations, sep="\n", end="\n" if verdict.violations else "")
+    print(f"sagas: {verdict.told}; {verdict.cancels} cancels; {verdict.calls} calls of participants")
+    print(
+        f"{verdict.takeovers} takeovers of sagas in their midst; {len(verdict.silences)} silences over {LONG}"
+    )
+    for lasted, history in sorted(verdict.silences, reverse=True)[:SHOWN]:
+        print(f"nothing for {lasted.total_seconds():.1f} s in {history}")
+    print(*verdict.violations, *verdict.histories[:SHOWN], sep="\n", end="\n" if verdict.violations else "")

@@ -13,21 +13,23 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 
-import psycopg
-
-from tests.chaos.nemesis import Database, Nemesis
+from saga_es.store.address import open_store
+from saga_es.store.application import SagaApplication
+from saga_es.store.crew import Shard
+from tests.chaos.epochs import marks_of
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.running import Plan, Stream, run, say
+from tests.chaos.verdict import plan_of
 
 SHARE = 0.9
 """Of the pauses that have to end after all of the worker's shards are others'."""
 
 PATIENCE = 60.0
-AT_WORK = """
-SELECT count(*) FROM saga_workers AS w WHERE EXISTS (SELECT 1 FROM saga_shards WHERE owner = w.worker)
-  AND EXISTS (SELECT 1 FROM saga_log WHERE notification_id > %s
-              AND position(w.worker::bytea IN state) > 0)"""
+"""Seconds for all workers to go on after the last pause."""
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -39,36 +41,48 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-async def pause(nemesis: Nemesis, stream: Stream, *, pauses: int, workers: int) -> None:
-    nemesis.cut_the_paused = False
-    for number in range(1, pauses + 1):
+async def pause(asked: argparse.Namespace, nemesis: Nemesis, stream: Stream) -> None:
+    nemesis.beside = ("nothing",)
+    for number in range(1, asked.pauses + 1):
         await nemesis.strike("pause")
         if number % 25 == 0:
-            print(f"{number} of {pauses} pauses, {len(stream.acknowledged)} sagas", flush=True)
-    await all_at_work(nemesis.database, workers)
+            print(f"{number} of {asked.pauses} pauses, {len(stream.acknowledged)} sagas", flush=True)
+    nemesis.check_that_all_live()
+    await asyncio.to_thread(all_go_on, nemesis)
 
 
-async def all_at_work(database: Database, workers: int) -> None:
-    """Wait until each worker owns something, and has recorded something since now."""
+def all_go_on(nemesis: Nemesis) -> None:
+    """Wait until each worker has recorded something in an epoch that it did not have when it was stopped last."""
     end = time.monotonic() + PATIENCE
-    async with await psycopg.AsyncConnection.connect(database.dsn, autocommit=True) as db:
-        (position,) = await (await db.execute("SELECT max(notification_id) FROM saga_log")).fetchone() or (0,)
-        while time.monotonic() < end:
-            if await (await db.execute(AT_WORK, (position,))).fetchone() == (workers,):
-                return
-            await asyncio.sleep(0.2)
-    raise SystemExit(f"not all of the {workers} workers have gone on within {PATIENCE:g} s")
+    still = {worker.pid for worker in nemesis.workers}
+    with closing(open_store(nemesis.database.dsn)) as log:
+        position = log.position()
+        while still:
+            if time.monotonic() > end:
+                raise SystemExit(f"the workers {sorted(still)} have not gone on within {PATIENCE:g} s")
+            changes = log.changes(position)
+            position = changes.position
+            still.difference_update(in_new_epochs(nemesis, log, changes.versions))
+            time.sleep(0.2)
+
+
+def in_new_epochs(nemesis: Nemesis, log: SagaApplication, versions: Mapping[str, int]) -> Iterator[int]:
+    """Yield the processes that recorded the newest events of sagas, in epochs that they gained since."""
+    pids = nemesis.database.pids()
+    for saga_id, version in versions.items():
+        events = log.read(saga_id, upto=version)
+        epoch, worker = marks_of(events).get(version, (0, ""))
+        held = nemesis.held.get(pids.get(worker, 0), {})
+        if worker in pids and epoch > held.get(Shard.of(plan_of(log, events), saga_id), 0):
+            yield pids[worker]
 
 
 def main(given: Sequence[str] | None = None) -> int:
     asked = arguments(given)
     seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
-    plan = Plan(seed, asked.workers, asked.rate)
-    nemesis, verdict = run(
-        plan, lambda nemesis, stream: pause(nemesis, stream, pauses=asked.pauses, workers=asked.workers)
-    )
+    nemesis, verdict = run(Plan(seed, asked.workers, asked.rate), partial(pause, asked))
     say(nemesis, verdict)
-    enough = nemesis.replaced >= SHARE * asked.pauses and nemesis.hits >= SHARE * asked.pauses
+    enough = nemesis.replaced >= SHARE * asked.pauses and nemesis.hits >= int(SHARE * asked.pauses)
     passed = enough and not verdict.violations
     said = f"violations: {len(verdict.violations)}; taken over in {nemesis.replaced} of {asked.pauses} pauses"
     print(f"{'PASS' if passed else 'FAIL'}  {said}; all {asked.workers} workers went on")

@@ -11,7 +11,10 @@ import pytest
 from tests.chaos.nemesis import ROOT
 from tests.support import postgres
 
-CHAOS = ("tests.chaos", "--kills", "16", "--pauses", "4", "--cuts", "5", "--crashes", "1", "--hits", "20")
+CHAOS = (
+    "tests.chaos",
+    *("--kills", "12", "--pauses", "4", "--leaves", "3", "--cuts", "4", "--crashes", "1", "--hits", "16"),
+)
 SPLIT_BRAIN = ("tests.chaos.split_brain", "--pauses", "4")
 
 

@@ -28,13 +28,19 @@ SETTINGS = Settings(
 )
 
 
+def application_name(pid: int) -> str:
+    """Return what the sessions of a worker are called on the server."""
+    return f"saga_es-{pid}"
+
+
 async def main(store: str, socket: Path, seed: int, count: int) -> None:
     leaving = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
     known = sagas(seed, count, Calls(socket, os.getpid()))
+    named = f"{store}?application_name={application_name(os.getpid())}"
     while not leaving.is_set():
         try:
-            async with SagaEngine(store, sagas=known, settings=SETTINGS):
+            async with SagaEngine(named, sagas=known, settings=SETTINGS):
                 print("in", flush=True)
                 await leaving.wait()
         except StoreUnavailable:
