@@ -154,7 +154,7 @@ class PayloadTooLarge(SagaError, ValueError):
 
 
 class StoreInUse(SagaError):
-    """Another engine works on this store."""
+    """Another engine works on this store, which one has alone; or a copy holds it, or finds an engine there."""
 
     def __init__(self, store: str, *, holder: str | None = None) -> None:
         self.store, self.holder = store, holder
