@@ -61,6 +61,8 @@ class Membership:
         self._chance, self._url, self._gain, self._observe = chance, url, gain, observe
         self._loop = asyncio.get_running_loop()
         self._one_at_a_time = asyncio.Lock()
+        self._heard = -math.inf  # when the store last heard of this worker
+        self._spared = False
         self._since: dict[Shard, float] = {}  # when it was decided to give a shard back
         self._retired = False
         self._over = False
@@ -91,13 +93,15 @@ class Membership:
         """Say that this worker lives, and bring what it holds in line with what the crew is now."""
         async with self._one_at_a_time:
             muster = await self._loader.read(self._beat)
-            dead = {it.worker for it in muster.members if it.worker != self._holds.worker and _is_gone(it)}
+            spare = self._spares_the_silent()
+            others = [it for it in muster.members if it.worker != self._holds.worker]
+            dead = {it.worker for it in others if is_dead(it.process) or (it.is_expired and not spare)}
             living = [it for it in muster.members if it.worker not in dead]
             lacking = balance(self._holds.worker, muster.holds, living).lacking
             wanted: Mapping[str, int] = {} if self._retired else lacking
             if wanted or dead:
-                claiming = partial(self._crew.claim, self._holds.worker, wanted, dead)
-                await self._loader.read(claiming)
+                claim = partial(self._crew.claim, self._holds.worker, wanted, dead, spare_the_silent=spare)
+                await self._loader.read(claim)
                 muster = await self._loader.read(partial(self._crew.muster, self._holds.worker))
             gained, lost = self._holds.take(muster.holds)
             self._hands.lose(lost)
@@ -163,6 +167,17 @@ class Membership:
                 raise StoreUnavailable(self._url, problem="a copy holds it")
         return self._crew.muster(worker)
 
+    def _spares_the_silent(self) -> bool:
+        """Note that the store has heard of this worker, and say whether silence says nothing of the others just now.
+
+        If it had not for longer than a lease, they may have been cut off as well, and are given a beat's time once:
+        whoever comes back first after an outage would take everything from them.
+        """
+        before, self._heard = self._heard, self._loop.time()
+        was_away = math.isfinite(before) and self._heard - before > self._lease.total_seconds()
+        self._spared = was_away and not self._spared
+        return self._spared
+
     def _choose(self, surplus: Mapping[str, int]) -> None:
         """Choose what to give back: what is not at work first, and what was chosen before."""
         wanted = dict(surplus)
@@ -187,7 +202,3 @@ class Membership:
             self._holds.drop(ready)
             self._hands.lose(ready)
             await self._loader.read(partial(self._crew.release, self._holds.worker, ready))
-
-
-def _is_gone(member: Member) -> bool:
-    return member.is_expired or is_dead(member.process)

@@ -192,7 +192,9 @@ class CrewRows(Protocol):
     ) -> bool: ...
     def update_beat(self, worker: str) -> bool: ...
     def select_muster(self, worker: str) -> Muster: ...
-    def update_shards(self, worker: str, wanted: Mapping[str, int], dead: Collection[str]) -> None: ...
+    def update_shards(
+        self, worker: str, wanted: Mapping[str, int], dead: Collection[str], *, spare_the_silent: bool
+    ) -> None: ...
     def release_shards(self, worker: str, shards: Collection[Shard]) -> None: ...
     def update_leaving(self, worker: str) -> None: ...
     def delete_worker(self, worker: str) -> None: ...
@@ -251,13 +253,21 @@ class Crew:
         with self._reaching():
             return self._rows.select_muster(worker)
 
-    def claim(self, worker: str, wanted: Mapping[str, int], dead: Collection[str]) -> None:
+    def claim(
+        self,
+        worker: str,
+        wanted: Mapping[str, int],
+        dead: Collection[str],
+        *,
+        spare_the_silent: bool = False,
+    ) -> None:
         """Take up to ``wanted`` shards of each lane that nobody holds, each with its epoch one higher.
 
-        What the expired hold is free, and what those hold that are known to be ``dead``; they are members no more.
+        What those hold that are known to be ``dead`` is free, and what those hold that have been silent for longer
+        than their lease, unless these are spared; they are members no more.
         """
         with self._reaching():
-            self._rows.update_shards(worker, wanted, dead)
+            self._rows.update_shards(worker, wanted, dead, spare_the_silent=spare_the_silent)
 
     def release(self, worker: str, shards: Collection[Shard]) -> None:
         """Give shards back and tell the others, who may claim them at once."""

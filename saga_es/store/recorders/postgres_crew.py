@@ -44,7 +44,10 @@ CHANNEL: Final = "saga_es_"
 # A claim takes the lock of appends: none is under way then, so that no two wait for each other's rows. All of it is
 # one message, so that whoever is stopped in the middle keeps nobody waiting, and one transaction; and each statement
 # has a snapshot of its own, taken under the lock.
-GONE: Final = "(worker = ANY({dead}::text[]) OR heard_at + lease < clock_timestamp()) AND worker <> {worker}"
+GONE: Final = (
+    "(worker = ANY({dead}::text[]) OR (NOT {spare} AND heard_at + lease < clock_timestamp()))"
+    " AND worker <> {worker}"
+)
 CLAIM: Final = (
     "SELECT pg_advisory_xact_lock({lock})",
     "UPDATE {shards} SET owner = NULL WHERE owner NOT IN (SELECT worker FROM {workers} WHERE NOT ("
@@ -230,10 +233,13 @@ class PostgresCrew:
 
     # -- shards --------------------------------------------------------------------------------------
 
-    def update_shards(self, worker: str, wanted: Mapping[str, int], dead: Collection[str]) -> None:
+    def update_shards(
+        self, worker: str, wanted: Mapping[str, int], dead: Collection[str], *, spare_the_silent: bool
+    ) -> None:
         values = {
             "worker": worker,
             "dead": [*dead],
+            "spare": spare_the_silent,
             "wanted": [*wanted],
             "counts": [*wanted.values()],
         }
