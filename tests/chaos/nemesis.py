@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -92,43 +92,82 @@ class Database:
         self._stack.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
-    process: asyncio.subprocess.Process
+    """A process of the nursery's.
+
+    Attributes:
+        entered: how often its engine did.
+        gone: its exit code, once it has ended.
+    """
+
+    pid: int
+    gone: asyncio.Future[int]
     entered: int = 0
-    listening: asyncio.Task[None] = field(init=False)
-
-    @classmethod
-    async def start(cls, *arguments: str) -> Worker:
-        command = [sys.executable, "-m", "tests.chaos.worker", *arguments]
-        pipe = asyncio.subprocess.PIPE
-        worker = cls(await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe))
-        worker.listening = asyncio.create_task(worker._listen())
-        return worker
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    async def _listen(self) -> None:
-        assert self.process.stdout is not None
-        async for _ in self.process.stdout:
-            self.entered += 1
 
     def send(self, sent: signal.Signals) -> None:
-        """Send a signal past Popen, which would first look whether the process has ended, and lose how."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, sent)
 
-    async def ended(self) -> None:
-        """Wait until it has ended, but not for ever."""
+    async def ended(self) -> int:
+        """Wait until it has ended, but not for ever, and return its exit code."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self.process.wait()
-                await self.listening
+                return await asyncio.shield(self.gone)
         except TimeoutError:
             self.send(signal.SIGKILL)
             raise
+
+
+class Nursery:
+    """Bears workers, and hears what becomes of them.
+
+    Args:
+        arguments: of every worker.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+        self._process: asyncio.subprocess.Process | None = None
+        self._awaited: deque[asyncio.Future[Worker]] = deque()
+        self._workers: dict[int, Worker] = {}
+
+    async def bear(self) -> Worker:
+        if self._process is None:
+            command, pipe = (
+                [sys.executable, "-m", "tests.chaos.nursery", *self._arguments],
+                asyncio.subprocess.PIPE,
+            )
+            self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe)
+            self._listening = asyncio.create_task(self._listen(self._process))
+        born: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._awaited.append(born)
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        return await born
+
+    async def close(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            await self._process.wait()
+            await self._listening
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            match line.split():
+                case [b"born", pid]:
+                    gone = asyncio.get_running_loop().create_future()
+                    worker = self._workers[int(pid)] = Worker(int(pid), gone)
+                    self._awaited.popleft().set_result(worker)
+                case [b"in", pid]:
+                    self._of(pid).entered += 1
+                case [b"gone", pid, code]:
+                    self._of(pid).gone.set_result(int(code))
+
+    def _of(self, pid: bytes) -> Worker:
+        return self._workers[int(pid)]
 
 
 @dataclass
@@ -146,7 +185,7 @@ class Nemesis:
 
     database: Database
     socket: Path
-    arguments: Sequence[str]
+    nursery: Nursery
     chance: Random
     done: Counter[str] = field(default_factory=Counter)
     hits: int = 0
@@ -159,7 +198,7 @@ class Nemesis:
 
     async def hire(self, count: int) -> None:
         for _ in range(count):
-            self.workers.append(await Worker.start(*self.arguments))
+            self.workers.append(await self.nursery.bear())
 
     async def strike(self, kind: str) -> None:
         """Wait for a moment by chance, and then until calls are in flight; and do harm."""
@@ -170,9 +209,8 @@ class Nemesis:
 
     def check_that_all_live(self) -> None:
         for worker in self.workers:
-            code = worker.process.returncode
-            if code is not None:  # of itself: nothing that happens here may end an engine
-                raise SystemExit(f"a worker ended with {code}")
+            if worker.gone.done():  # of itself: nothing that happens here may end an engine
+                raise SystemExit(f"a worker ended with {worker.gone.result()}")
 
     async def dismiss(self) -> None:
         """Let all leave."""
@@ -210,9 +248,9 @@ class Nemesis:
         worker.send(signal.SIGTERM)
         await self._note([worker])
         await self.hire(1)
-        await self._ended(worker)
-        if worker.process.returncode != 0:
-            raise SystemExit(f"a worker left with {worker.process.returncode}")
+        code = await self._ended(worker)
+        if code != 0:
+            raise SystemExit(f"a worker left with {code}")
 
     async def _pause(self, worker: Worker) -> None:
         """Stop it beyond its lease."""
@@ -230,10 +268,11 @@ class Nemesis:
             self._stopped = None
             worker.send(signal.SIGCONT)
 
-    async def _ended(self, worker: Worker) -> None:
-        await worker.ended()
+    async def _ended(self, worker: Worker) -> int:
+        code = await worker.ended()
         self.entries += worker.entered
         self.workers.remove(worker)
+        return code
 
     # -- who has calls in flight ---------------------------------------------------------------------
 

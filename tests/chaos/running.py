@@ -15,7 +15,7 @@ from random import Random
 from saga_es import SagaClient
 from saga_es.errors import PastPivot, SagaAlreadyEnded, StoreUnavailable
 from saga_es.store.address import open_store
-from tests.chaos.nemesis import ROOT, Database, Nemesis
+from tests.chaos.nemesis import ROOT, Database, Nemesis, Nursery
 from tests.chaos.plans import Calls, Order, sagas
 from tests.chaos.rest import at_rest
 from tests.chaos.verdict import LONG, Verdict, judge
@@ -114,8 +114,8 @@ async def wreak(
     participants = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert participants.stdout is not None
     await participants.stdout.readline()
-    worker = (database.dsn, str(socket), str(plan.seed), str(GRAPHS))
-    nemesis = Nemesis(database, socket, worker, Random(plan.seed))  # noqa: S311 - as above
+    nursery = Nursery((database.dsn, str(socket), str(plan.seed), str(GRAPHS)))
+    nemesis = Nemesis(database, socket, nursery, Random(plan.seed))  # noqa: S311 - as above
     stream = Stream(database.dsn, plan.seed, plan.rate)
     streaming = asyncio.create_task(stream.run())
     try:
@@ -128,6 +128,7 @@ async def wreak(
     finally:
         streaming.cancel()
         await nemesis.dismiss()
+        await nursery.close()
         participants.kill()
         await participants.wait()
     return nemesis, stream, unrest

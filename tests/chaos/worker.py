@@ -1,6 +1,6 @@
-"""A worker: an engine among others on one store: python -m tests.chaos.worker STORE SOCKET SEED SAGAS
+"""A worker: an engine among others on one store.
 
-It says "in" when it has entered; SIGTERM lets it leave in order.
+It says "in" and its number when it has entered; SIGTERM lets it leave in order.
 """
 
 from __future__ import annotations
@@ -41,11 +41,7 @@ async def main(store: str, socket: Path, seed: int, count: int) -> None:
     while not leaving.is_set():
         try:
             async with SagaEngine(named, sagas=known, settings=SETTINGS):
-                print("in", flush=True)
+                os.write(sys.stdout.fileno(), f"in {os.getpid()}\n".encode())
                 await leaving.wait()
         except StoreUnavailable:
             await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - any will do
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

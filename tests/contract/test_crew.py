@@ -184,6 +184,19 @@ def test_so_it_is_of_those_who_are_known_to_be_dead_however_long_their_lease(sto
     assert held(store, "ann") == {}
 
 
+@pytest.mark.promise("owner.takeover")
+def test_the_silent_may_be_spared_and_the_dead_are_not(store):
+    for worker in ("ann", "bob", "cid"):
+        join(store, worker)
+    of_ann = claim(store, "ann", 100)
+    claim(store, "bob", 100)
+    fall_silent(store, "ann")
+    store.crew.claim("cid", {OLD.key: 256}, ["bob"], spare_the_silent=True)
+    assert members(store) == ["ann", "cid"]
+    assert held(store, "ann") == of_ann
+    assert len(held(store, "cid")) == 156
+
+
 def test_the_dead_are_forgotten_by_one_who_wants_nothing(store):
     join(store, "ann")
     join(store, "bob")

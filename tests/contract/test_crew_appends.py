@@ -332,6 +332,7 @@ def test_open_sagas_of_shards_come_in_pages_by_their_ids(store):
     assert found == [(saga_id, "stuck" if saga_id == A else None) for saga_id in mine]
     assert store.crew.open_in([Shard(NEW.key, 1)], after="", limit=9) == []
     assert store.crew.open_in([], after="", limit=9) == []
+    assert store.crew.ended([A, B, C, "nobody"]) == [B]
 
 
 def test_a_saga_of_which_the_index_does_not_tell_the_shard_can_be_placed(store):

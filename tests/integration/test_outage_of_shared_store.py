@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,7 +13,8 @@ import pytest
 from saga_es import SagaEngine
 from saga_es.errors import StoreUnavailable
 from saga_es.store.address import open_store
-from saga_es.store.crew import Crew
+from saga_es.store.crew import Crew, HeldCall
+from saga_es.store.port import Store
 from tests.integration.engine.world import MARIA, SOON, drive, until
 from tests.support.engines import (
     NEVER,
@@ -102,35 +106,43 @@ def test_workers_whose_connections_were_cut_own_what_they_owned_and_are_told_aga
 
 
 @pytest.mark.promise("case.store-goes-away", "owner.calls", "invariant.11")
-@pytest.mark.parametrize("what", ["streams", "answered"])
-def test_what_a_worker_was_told_and_could_not_read_it_is_told_again(dsn: str, what: str):
+@pytest.mark.parametrize("lost", ["the saga", "its own answer"])
+def test_what_a_worker_was_told_and_lost_before_it_had_taken_it_in_it_is_told_again(dsn: str, lost: str):
     async def main():
         calls = Calls()
         async with client(dsn) as outside, engine(dsn, "A", calls) as first:
-            failed = fail_once(first._works.store if what == "streams" else first._works.store.crew, what)
+            first._works.patience._limit = timedelta(milliseconds=300)
+            told = told_twice(first._works.store, "streams" if lost == "the saga" else "answered")
             saga_id = await outside.start(Parcel, MARIA)
             await outside.outcome(saga_id, timeout=SOON)
-            return calls, failed, saga_id
+            await until(lambda: len(told) > 1)
+            return calls, told
 
-    calls, failed, saga_id = drive(main())
-    assert failed == [what]
+    calls, told = drive(main())
+    assert told[0] == told[1]
     assert calls.twice == []
-    assert calls.callers_of(saga_id) == {"A"}
+    assert len(calls.by("A")) == 3
 
 
-def fail_once(owner: object, name: str) -> list[str]:
-    """Have the store not answer when something is asked of it for the first time."""
-    failed: list[str] = []
-    answers = getattr(owner, name)
+def told_twice(store: Store, lost: str) -> list[Sequence[HeldCall]]:
+    """Have the store not answer what follows on the first word of a call; return what calls were told."""
+    crew, told = store.crew, list[Sequence[HeldCall]]()
+    tell, asked = crew.calls, getattr(store if lost == "streams" else crew, lost)
 
-    def ask(*values: object) -> object:
-        if not failed:
-            failed.append(name)
+    def calls(worker: str, *, limit: int) -> Sequence[HeldCall]:
+        found = tell(worker, limit=limit)
+        if found:
+            told.append(found)
+        return found
+
+    def ask(*values: Any) -> object:
+        if len(told) < 2:
             raise StoreUnavailable("postgresql://…", problem="the line was cut")
-        return answers(*values)
+        return asked(*values)
 
-    setattr(owner, name, ask)
-    return failed
+    crew.calls = calls
+    setattr(store if lost == "streams" else crew, lost, ask)
+    return told
 
 
 @pytest.mark.promise("case.store-goes-away", "owner.shares")
@@ -158,8 +170,8 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, spared: str) -> list[int]:
     lost: list[int] = []
     claim = Crew.claim
 
-    def ask(crew: Crew, worker: str, *values: object) -> None:
-        claim(crew, worker, *values)
+    def ask(crew: Crew, worker: str, *values: Any, **more: Any) -> None:
+        claim(crew, worker, *values, **more)
         holds = len(crew.muster(worker).holds)
         if worker != spared and len(lost) < 5 and max(lost, default=0) < 128:
             lost.append(holds)

@@ -20,6 +20,7 @@ from tests.support.engines import (
     Calls,
     Errand,
     Parcel,
+    at_rest,
     check_owners,
     client,
     divided,
@@ -34,7 +35,7 @@ from tests.support.engines import (
     silent,
 )
 from tests.support.stores import Place
-from tests.support.workers import FAR_AWAY, claim, held, id_in, join, members, say, shared
+from tests.support.workers import FAR_AWAY, HOUR, claim, fall_silent, held, id_in, join, members, say, shared
 
 __all__ = ["shared"]
 TAKE_AWAY = "UPDATE {shards} SET owner = %s, epoch = epoch + 1 WHERE shard = ANY(%s)"
@@ -230,8 +231,9 @@ def test_of_what_is_written_at_the_same_time_only_what_is_lost_is_refused(shared
             for saga_id in ids:
                 await first.start(Parcel, MARIA, saga_id=saga_id)
             await until(lambda: len(calls.by("A")) == 40)
-            join(store, "ghost")
             with silent(first):
+                await at_rest(first)
+                join(store, "ghost")
                 say(store, TAKE_AWAY, "ghost", lost)
                 calls.let_go("A")
                 histories = await settled(first, ids[1::2])
@@ -244,6 +246,36 @@ def test_of_what_is_written_at_the_same_time_only_what_is_lost_is_refused(shared
     for history in refused:
         assert types(history) == ["SagaStarted", "StepDispatched"]
     assert left == {*range(SHARDS)} - {*lost}
+
+
+@pytest.mark.promise("owner.takeover", "case.store-goes-away")
+def test_who_was_cut_off_itself_gives_those_who_are_silent_a_moment_more(shared: Place):
+    """After an outage that was longer than a lease, whoever came back first would take everything."""
+
+    async def main():
+        store = shared.open()
+        async with (
+            engine(shared.address, "A", Calls(), kinds=[Parcel]) as first,
+            engine(shared.address, "B", Calls(), kinds=[Parcel]) as other,
+        ):
+            await divided(first, other, kinds=[Parcel])
+            membership, holds = first._works._follower._membership, first._works.ownership
+            held_after: list[int] = []
+            observe = membership._observe
+            membership._observe = lambda *told: (held_after.append(len(holds.shards)), observe(*told))
+            with silent(other):
+                await at_rest(first, other)
+                fall_silent(store, name_of(first), name_of(other))
+                membership._heard -= HOUR.total_seconds()  # as if it had waited for the store for so long
+                poke(store)
+                await until(lambda: held_after)
+                poke(store)
+                await until(lambda: len(held_after) > 1)
+                return held_after, members(store), name_of(first)
+
+    held_after, left, of_a = drive(main())
+    assert held_after[:2] == [SHARDS / 2, SHARDS]
+    assert left == [of_a]
 
 
 # -- an engine is dead -------------------------------------------------------------------------------
@@ -298,3 +330,26 @@ def test_of_one_elsewhere_nobody_can_say_and_its_lease_runs_out_first(shared: Pl
             return at_first
 
     assert drive(main()) == 0
+
+
+# -- where a saga belongs is not known ---------------------------------------------------------------
+
+
+@pytest.mark.promise("owner.takeover", "cli.copy")
+def test_sagas_of_which_the_index_does_not_tell_the_shard_are_taken_up_on_entering(shared: Place):
+    """As after a copy from a store that one engine had alone."""
+
+    async def main():
+        async with engine(shared.address, "A", Calls()) as first:
+            for number in range(5):
+                await first.start(Errand, MARIA, saga_id=f"e{number}")
+                await seen(first, f"e{number}", "SignalAwaited")
+        say(shared.open(), "UPDATE {index} SET lane = NULL, shard = NULL")
+        async with client(shared.address) as outside:
+            await outside.signal("e0", "word", "hello")
+        async with engine(shared.address, "B", Calls(), poll=NEVER) as other:
+            for number in range(1, 5):
+                await other.signal(f"e{number}", "word", "hello")
+            return await settled(other, [f"e{number}" for number in range(5)])
+
+    assert [told(it, "StepSucceeded")[-1]["result"] for it in drive(main())] == ["B says hello"] * 5

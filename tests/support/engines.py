@@ -199,9 +199,16 @@ def silent(engine: SagaEngine, how: str = "fails") -> Generator[None]:
 
 async def replaced(engine: SagaEngine, others: Collection[SagaEngine], store: SagaApplication) -> None:
     """Wait until others hold all that a silent engine still takes for its own; its lease need not be short."""
+    await at_rest(engine)
     fall_silent(store, name_of(engine))
     poke(store)
     await divided(*others)
+
+
+async def at_rest(*engines: SagaEngine) -> None:
+    """Wait until none is just looking round: what it said then would be heard later."""
+    memberships = [it._works._follower._membership for it in engines]
+    await until(lambda: not any(it._round for it in memberships))
 
 
 # -- what is recorded --------------------------------------------------------------------------------
