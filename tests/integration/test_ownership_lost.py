@@ -35,7 +35,7 @@ from tests.support.engines import (
     silent,
 )
 from tests.support.stores import Place
-from tests.support.workers import FAR_AWAY, HOUR, claim, fall_silent, held, id_in, join, members, say, shared
+from tests.support.workers import FAR_AWAY, claim, held, id_in, join, members, say, shared
 
 __all__ = ["shared"]
 TAKE_AWAY = "UPDATE {shards} SET owner = %s, epoch = epoch + 1 WHERE shard = ANY(%s)"
@@ -246,36 +246,6 @@ def test_of_what_is_written_at_the_same_time_only_what_is_lost_is_refused(shared
     for history in refused:
         assert types(history) == ["SagaStarted", "StepDispatched"]
     assert left == {*range(SHARDS)} - {*lost}
-
-
-@pytest.mark.promise("owner.takeover", "case.store-goes-away")
-def test_who_was_cut_off_itself_gives_those_who_are_silent_a_moment_more(shared: Place):
-    """After an outage that was longer than a lease, whoever came back first would take everything."""
-
-    async def main():
-        store = shared.open()
-        async with (
-            engine(shared.address, "A", Calls(), kinds=[Parcel]) as first,
-            engine(shared.address, "B", Calls(), kinds=[Parcel]) as other,
-        ):
-            await divided(first, other, kinds=[Parcel])
-            membership, holds = first._works._follower._membership, first._works.ownership
-            held_after: list[int] = []
-            observe = membership._observe
-            membership._observe = lambda *told: (held_after.append(len(holds.shards)), observe(*told))
-            with silent(other):
-                await at_rest(first, other)
-                fall_silent(store, name_of(first), name_of(other))
-                membership._heard -= HOUR.total_seconds()  # as if it had waited for the store for so long
-                poke(store)
-                await until(lambda: held_after)
-                poke(store)
-                await until(lambda: len(held_after) > 1)
-                return held_after, members(store), name_of(first)
-
-    held_after, left, of_a = drive(main())
-    assert held_after[:2] == [SHARDS / 2, SHARDS]
-    assert left == [of_a]
 
 
 # -- an engine is dead -------------------------------------------------------------------------------
