@@ -15,9 +15,10 @@ from saga_es.errors import StoreUnavailable
 from saga_es.store.address import open_store
 from saga_es.store.crew import Crew, HeldCall
 from saga_es.store.port import Store
-from tests.integration.engine.world import MARIA, SOON, drive, until
+from tests.integration.engine.world import MARIA, SOON, drive
 from tests.support.engines import (
     NEVER,
+    TURN,
     Calls,
     Errand,
     Parcel,
@@ -28,6 +29,7 @@ from tests.support.engines import (
     ids_of,
     name_of,
     settled,
+    until,
 )
 from tests.support.workers import held
 
@@ -55,7 +57,7 @@ def cut(dsn: str) -> list[int]:
 async def listening_again(dsn: str, before: list[int]) -> None:
     again = f"SELECT pid {OTHERS} AND query LIKE 'LISTEN%%' AND pid <> ALL(%s)"
     while len(asked(dsn, again, before)) < len(before):
-        await asyncio.sleep(0)
+        await asyncio.sleep(TURN)
 
 
 def epochs(dsn: str, *engines: SagaEngine) -> list[dict]:

@@ -14,7 +14,7 @@ from saga_es.errors import UnknownSaga
 from saga_es.store.crew import SHARDS, Listening, number_of
 from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_listener import PostgresListener
-from tests.integration.engine.world import MARIA, SOON, drive, seen, told, types, until
+from tests.integration.engine.world import MARIA, SOON, drive, seen, told, types
 from tests.support.engines import (
     NEVER,
     Calls,
@@ -29,6 +29,7 @@ from tests.support.engines import (
     name_of,
     numbers,
     settled,
+    until,
 )
 from tests.support.stores import Place
 from tests.support.workers import id_in, shared

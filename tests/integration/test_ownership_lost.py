@@ -14,7 +14,7 @@ import pytest
 from saga_es import Attempt, Retry, Saga, step
 from saga_es.store.crew import SHARDS, Lane, Process
 from saga_es.store.processes import this_process
-from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, told, types, until
+from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, told, types
 from tests.support.engines import (
     NEVER,
     Calls,
@@ -33,6 +33,7 @@ from tests.support.engines import (
     replaced,
     settled,
     silent,
+    until,
 )
 from tests.support.stores import Place
 from tests.support.workers import FAR_AWAY, claim, held, id_in, join, members, say, shared
@@ -248,6 +249,36 @@ def test_of_what_is_written_at_the_same_time_only_what_is_lost_is_refused(shared
     assert left == {*range(SHARDS)} - {*lost}
 
 
+@pytest.mark.promise("owner.takeover", "case.late-reply", "invariant.12")
+def test_who_gets_back_what_it_had_lost_makes_again_what_was_answered_meanwhile(shared: Place):
+    async def main():
+        calls, store = Calls(), shared.open()
+        calls.hold("A", "B")
+        async with engine(shared.address, "A", calls) as first:
+            async with engine(shared.address, "B", calls, drain=timedelta(0)) as other:
+                await divided(first, other)
+                (saga_id,) = ids_of(first, 1)
+                await first.start(Parcel, MARIA, saga_id=saga_id)
+                waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))  # it stays in hand
+                await until(lambda: calls.by("A"))
+                with silent(first):
+                    await replaced(first, [other], store)
+                    await until(lambda: calls.by("B"))
+                poke(store)
+                await divided(first, other)  # it has been told, and no commit was refused
+                calls.let_go("A")
+                await until(lambda: first._works.manager.dispatcher.in_flight == 0)
+                assert types(await other.history(saga_id)) == ["SagaStarted", "StepDispatched"]
+            assert (await waiting).status == "succeeded"
+            (history,) = await settled(first, [saga_id])
+            return calls, history
+
+    calls, history = drive(main())
+    assert calls.engines_of(f"{history.saga_id}/pack/action/1") == ["A", "B", "A"]
+    assert types(history) == ["SagaStarted", *["StepDispatched", "StepSucceeded"] * 3, "SagaSucceeded"]
+    assert [epoch for _, epoch in check_owners(history)] == [1, 3]  # in the second nothing was recorded
+
+
 # -- an engine is dead -------------------------------------------------------------------------------
 
 
@@ -310,16 +341,18 @@ def test_sagas_of_which_the_index_does_not_tell_the_shard_are_taken_up_on_enteri
     """As after a copy from a store that one engine had alone."""
 
     async def main():
-        async with engine(shared.address, "A", Calls()) as first:
-            for number in range(5):
-                await first.start(Errand, MARIA, saga_id=f"e{number}")
-                await seen(first, f"e{number}", "SignalAwaited")
+        calls = Calls()
+        calls.hold("A")
+        ids = [f"p{number}" for number in range(5)]
+        async with engine(shared.address, "A", calls, drain=timedelta(0)) as first:
+            for saga_id in ids:
+                await first.start(Parcel, MARIA, saga_id=saga_id)
+            await until(lambda: len(calls.made) == len(ids))
         say(shared.open(), "UPDATE {index} SET lane = NULL, shard = NULL")
+        async with engine(shared.address, "B", calls, poll=NEVER):
+            await until(lambda: len(calls.by("B")) == len(ids) * 3)  # nobody asks for them
         async with client(shared.address) as outside:
-            await outside.signal("e0", "word", "hello")
-        async with engine(shared.address, "B", Calls(), poll=NEVER) as other:
-            for number in range(1, 5):
-                await other.signal(f"e{number}", "word", "hello")
-            return await settled(other, [f"e{number}" for number in range(5)])
+            return await settled(outside, ids)
 
-    assert [told(it, "StepSucceeded")[-1]["result"] for it in drive(main())] == ["B says hello"] * 5
+    for history in drive(main()):
+        assert [it["result"] for it in told(history, "StepSucceeded")] == ["B", "B", "B"]

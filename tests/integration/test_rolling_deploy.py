@@ -9,8 +9,19 @@ import pytest
 from saga_es import Attempt, Saga, SagaClient, SagaEngine, signal, step
 from saga_es.errors import UnknownDefinition
 from saga_es.store.crew import SHARDS
-from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, types, until
-from tests.support.engines import Calls, Errand, Parcel, divided, engine, ids_of, name_of, numbers, settled
+from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, types
+from tests.support.engines import (
+    Calls,
+    Errand,
+    Parcel,
+    divided,
+    engine,
+    ids_of,
+    name_of,
+    numbers,
+    settled,
+    until,
+)
 from tests.support.inbox import Inbox, inbox
 from tests.support.stores import Place
 from tests.support.workers import id_in, shared
@@ -240,7 +251,8 @@ def test_a_start_in_the_inbox_goes_to_a_worker_that_knows_its_definition(inbox: 
                     outside.start_in(db, Parcel, MARIA, saga_id=saga_id)
                 for saga_id, kind in zip(of_new, (Weighed, Weighed, Errand, Errand), strict=True):
                     outside.start_in(db, kind, MARIA, saga_id=saga_id)
-            await settled(old, of_v1)
+            begun = [history.events[0].metadata.get("worker") for history in await settled(old, of_v1)]
+            assert begun == [name_of(old)] * 3 + [name_of(new)] * 3
             for saga_id in of_new:
                 while not await is_there(old, saga_id):
                     pass
@@ -263,13 +275,17 @@ def test_an_unknown_definition_is_set_aside_only_where_no_worker_that_lives_know
     async def main():
         calls = Calls()
         outside = any_client(inbox.house.place.address)
-        async with engine(inbox.house.place.address, "old", calls, kinds=[Parcel]):
-            async with engine(inbox.house.place.address, "new", calls, kinds=[Errand]) as new:
-                with inbox.connect() as db:
+        address, moment = inbox.house.place.address, timedelta(seconds=0.5)
+        async with engine(address, "old", calls, kinds=[Parcel]) as old:
+            async with engine(address, "new", calls, kinds=[Errand, Weighed], poll=moment) as new:
+                await until(lambda: len(old._works._follower.known) == 3)  # it has heard who came
+                await until(lambda: new._works._inbox._looking is None)
+                with inbox.connect() as db:  # which the old worker sees first
                     for number in range(20):
                         outside.start_in(db, Errand, MARIA, saga_id=f"e{number}")
+                        outside.start_in(db, Weighed, MARIA, saga_id=f"w{number}")
                 for number in range(20):
-                    while not await is_there(new, f"e{number}"):
+                    while not (await is_there(new, f"e{number}") and await is_there(new, f"w{number}")):
                         pass
             known = inbox.rows()
             with inbox.connect() as db:

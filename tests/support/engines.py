@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -16,12 +16,14 @@ from saga_es.errors import StoreUnavailable
 from saga_es.store.application import SagaApplication
 from saga_es.store.crew import SHARDS
 from saga_es.testing.invariants import check_history
-from tests.integration.engine.world import SOON, Trip, until
+from tests.integration.engine.world import SOON, Trip
 from tests.support.workers import fall_silent, id_in, say
 
 HOURLY = Retry(attempts=3, delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 NEVER = timedelta(days=4000)
 """How often an engine looks round that has to be told."""
+
+TURN = 0.002  # seconds; engines that turn their loop without a pause starve their own threads
 
 
 class Calls:
@@ -121,6 +123,12 @@ def engine(
 
 def client(address: Any) -> SagaClient:
     return SagaClient(address, sagas=[kind("nobody", Calls()) for kind in SAGAS])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Look until something holds. Between two looks the threads that speak to the store have the processor."""
+    while not condition():
+        await asyncio.sleep(TURN)
 
 
 # -- who holds what ----------------------------------------------------------------------------------
