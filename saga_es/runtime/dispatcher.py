@@ -95,6 +95,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._flights: dict[tuple[str, int], Flight] = {}
+        self._outlived: set[Flight] = set()  # by another call of the same attempt; their threads run on
         self._of_saga: Counter[str] = Counter()
         self._owed = 0  # attempts that have not been reported
         self._tasks = 0
@@ -104,21 +105,28 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """How many attempts hold a place."""
-        return len(self._flights)
+        return len(self._flights) + len(self._outlived)
 
     def in_flight_of(self, saga_id: str) -> int:
         return self._of_saga[saga_id]
 
     def run(self, attempt: RunAttempt, bindings: SagaBindings, *, reissued: bool) -> None:
-        """Begin an attempt whose dispatch is recorded; one that holds a place already is left alone.
+        """Begin an attempt whose dispatch is recorded, unless it is in flight: then its answer is still to come.
+
+        One that was reported, and whose thread runs on, is made anew beside that.
 
         Args:
             attempt: as react asks for it.
             bindings: the saga's functions.
             reissued: it may have been made before, by a process that died, so a rejection is not definite.
         """
-        if self._draining or (attempt.key, attempt.number) in self._flights:
+        before = self._flights.get((attempt.key, attempt.number))
+        if before is not None and not before.is_over:
+            before.doubtful |= reissued  # another engine may have made it meanwhile
+        if self._draining or (before is not None and not before.is_over):
             return
+        if before is not None:
+            self._outlived.add(before)
         patience = patience_of(attempt, bindings, self._timers.now())
         flight = Flight(attempt, bindings, patience, doubtful=attempt.doubtful or reissued)
         self._flights[flight.key] = flight
@@ -149,7 +157,7 @@ class Dispatcher:
     def close(self) -> None:
         """Begin nothing more, report nothing more, and cancel the coroutines in flight."""
         self._draining = True
-        for flight in self._flights.values():
+        for flight in (*self._flights.values(), *self._outlived):
             self._silence(flight)
             for leg in flight.legs:
                 leg.cancel()
@@ -205,7 +213,7 @@ class Dispatcher:
     def _end(self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | BaseException | None) -> None:
         """Sort out what is nobody's answer, and give the place back."""
         leg.is_running = False
-        before = len(self._flights)
+        before = self.in_flight
         try:
             if isinstance(answer, KeyboardInterrupt | SystemExit):
                 self._silence(flight)
@@ -217,16 +225,22 @@ class Dispatcher:
                 ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
         finally:
             self._free(flight)
-            if len(self._flights) < before:
+            if self.in_flight < before:
                 self._on_room()
 
     def _free(self, flight: Flight) -> None:
-        is_done = (flight.is_over or flight.is_silent) and not flight.is_running
-        if is_done and self._flights.pop(flight.key, None) is not None:
-            saga_id = flight.attempt.saga_id
-            self._of_saga[saga_id] -= 1
-            if not self._of_saga[saga_id]:
-                del self._of_saga[saga_id]
+        if flight.is_running or not (flight.is_over or flight.is_silent):
+            return
+        if flight in self._outlived:
+            self._outlived.remove(flight)
+        elif self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+        else:
+            return
+        saga_id = flight.attempt.saga_id
+        self._of_saga[saga_id] -= 1
+        if not self._of_saga[saga_id]:
+            del self._of_saga[saga_id]
 
     # -- what comes of it ----------------------------------------------------------------------------
 
@@ -236,7 +250,7 @@ class Dispatcher:
             if answer is not None:
                 self._conclude(flight, answer)
         elif flight.is_over:
-            if answer is not None and (is_definite(answer) or flight.is_in_thread):
+            if answer is not None and self._is_news(flight, answer):
                 self._report(flight, answer, late=True)
         elif answer is None or not is_definite(answer):
             if flight.probe is None:
@@ -249,6 +263,15 @@ class Dispatcher:
         else:
             self._report(flight, verdict)
             self._report(flight, answer, late=True)
+
+    def _is_news(self, flight: Flight, answer: Answer) -> bool:
+        """Whether a late answer says what the report did not.
+
+        Where the attempt was made anew, only that it succeeded: of all else the newer call tells.
+        """
+        if flight in self._outlived:
+            return isinstance(answer, Succeeded)
+        return is_definite(answer) or flight.is_in_thread
 
     def _timed_out(self, flight: Flight) -> None:
         if flight.call is not None:

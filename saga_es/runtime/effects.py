@@ -60,7 +60,7 @@ class Effects:
             match effect:
                 case RunAttempt():
                     index = live.definition.graph.index[effect.step]
-                    live.hand_out(effect.op, index)
+                    live.hand_out(effect, index)
                     self._run(live, effect, index, reissue=reissue)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
@@ -84,7 +84,7 @@ class Effects:
     def hand_back(self, live: Live, report: Report) -> None:
         """An attempt's answer is recorded: it is no longer in hand."""
         if live.definition is not None:
-            live.take_back(report.op, live.definition.graph.index[report.step])
+            live.take_back(report, live.definition.graph.index[report.step])
 
     def _set_alarm(self, live: Live, due: datetime | None) -> None:
         if due is None:

@@ -10,6 +10,7 @@ from typing import Any
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.model.commands import Command, RecordOutcome
 from saga_es.model.definition import SagaDefinition
+from saga_es.model.effects import RunAttempt
 from saga_es.model.events import Op
 from saga_es.model.react import Handed
 from saga_es.model.state import SagaState
@@ -29,7 +30,7 @@ class Ask:
         done: told ``None`` once what it caused is durable, or the error; ``None`` where nobody waits.
         definition: the plan to begin with, for a start.
         bindings: its callables.
-        report: the attempt's answer that this is, unless it came late: handed back once it is recorded.
+        report: the attempt's answer that this is: handed back once it is recorded.
         in_turn: the saga has waited for a place, and it is its turn.
         claim: the inbox's row that asks for it.
     """
@@ -57,7 +58,8 @@ class Live:
     Attributes:
         state: as recorded; ``None`` until it is loaded.
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
-        handed: the attempts in hand.
+        handed: the attempts in hand, by node.
+        numbers: of these: (op, node) to (round, number).
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
         incompatible: why nothing here can run it, or ``None``.
@@ -66,7 +68,7 @@ class Live:
 
     __slots__ = (
         "_number", "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "newest",
-        "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
+        "numbers", "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
     def __init__(self, saga_id: str) -> None:
@@ -80,6 +82,7 @@ class Live:
         self.busy = self.is_stale = False
         self.newest = 0
         self.handed = Handed()
+        self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}
         self._number = number_of(saga_id)
         self.reissued: set[tuple[str, str, int, int]] = set()
         self.waiters: set[asyncio.Future[Ended]] = set()
@@ -96,16 +99,20 @@ class Live:
         """The saga's, where its definition is known."""
         return None if self.definition is None else Shard(self.definition.lane, self._number)
 
-    def hand_out(self, op: Op, index: int) -> None:
+    def hand_out(self, attempt: RunAttempt, index: int) -> None:
         """Note that an attempt of a node is in hand until its answer is recorded."""
-        if op == "action":
+        self.numbers[attempt.op, index] = attempt.round, attempt.number
+        if attempt.op == "action":
             self.handed.actions |= 1 << index
         else:
             self.handed.undos |= 1 << index
 
-    def take_back(self, op: Op, index: int) -> None:
-        """Note that an attempt's answer is recorded."""
-        if op == "action":
+    def take_back(self, report: Report, index: int) -> None:
+        """Note that an attempt's answer is recorded; a late one may be of an attempt before the one in hand."""
+        if self.numbers.get((report.op, index)) != (report.round, report.number):
+            return
+        del self.numbers[report.op, index]
+        if report.op == "action":
             self.handed.actions &= ~(1 << index)
         else:
             self.handed.undos &= ~(1 << index)
@@ -115,6 +122,7 @@ class Live:
         self.set_timer(None, None)
         self.forget_answers()
         self.handed = Handed()
+        self.numbers.clear()
         self.reissued.clear()
         self.is_stale = False
 

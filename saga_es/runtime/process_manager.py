@@ -371,7 +371,7 @@ class ProcessManager:
 
     def _report(self, report: Report) -> None:
         live = self.live(report.saga_id)
-        self._ask(live, Ask(partial(outcome, live, report), report=None if report.late else report))
+        self._ask(live, Ask(partial(outcome, live, report), report=report))
 
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))

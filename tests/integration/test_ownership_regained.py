@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -12,8 +13,8 @@ from saga_es.errors import Rejected
 from saga_es.runtime.ownership import Holds
 from saga_es.store.application import SagaApplication
 from saga_es.store.crew import SHARDS, Lane, Shard, number_of
-from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, types, until
-from tests.support.engines import Calls, client, engine, ids_of, numbers, poke
+from tests.integration.engine.world import MARIA, PATIENCE, SOON, Trip, drive, seen, types
+from tests.support.engines import Calls, at_rest, client, engine, ids_of, numbers, poke, until
 from tests.support.stores import Place
 from tests.support.workers import FAR_AWAY, HOUR, say, shared
 
@@ -52,6 +53,25 @@ class Room(Saga[Trip], name="room"):
     async def unbook(self, trip: Trip, booked: str | None) -> None: ...
 
 
+class Slow(Saga[Trip], name="slow"):
+    """A plain function of which the first call comes back when it is let go, long after its time."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.let_go = threading.Event()
+
+    @step(timeout=timedelta(seconds=0.3), retry=Retry(attempts=1))
+    def book(self, trip: Trip, *, attempt: Attempt) -> int:
+        self.calls.append(attempt.number)
+        number = len(self.calls)
+        if number == 1:
+            self.let_go.wait(PATIENCE)
+        return number
+
+    @book.compensation
+    def unbook(self, trip: Trip, booked: int | None) -> None: ...
+
+
 class Elsewhere:
     """Another worker takes the shard of a saga, and gives it back."""
 
@@ -74,6 +94,10 @@ class Elsewhere:
 
     async def is_known(self) -> None:
         poke(self._store)
+        await self.is_noticed()
+
+    async def is_noticed(self) -> None:
+        """Without a word: the engine looks round once in five seconds."""
         await until(lambda: self._holds.epoch(self._shard) is None)
 
     async def give_back(self) -> None:
@@ -144,3 +168,29 @@ def test_an_answer_from_before_answers_for_its_own_call_alone(shared: Place, mon
             return types(await first.history(saga_id))
 
     assert drive(main())[2] in ("StepOutcomeUnknown", "StepSucceeded")
+
+
+@pytest.mark.promise("owner.takeover", "case.timeout", "case.late-reply")
+def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back(shared: Place):
+    async def main():
+        slow, store = Slow(), shared.open()
+        async with SagaEngine(shared.address, sagas=[slow]) as first:
+            await until(lambda: len(numbers(first, Slow)) == SHARDS)
+            manager = first._works.manager
+            (saga_id,) = ids_of(first, 1, Slow)
+            other = Elsewhere(first, store, saga_id)
+            await until(lambda: len(first._works._follower._living) > 1)
+            await at_rest(first)
+            await first.start(Slow, MARIA, saga_id=saga_id)
+            other.take()
+            waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
+            await other.is_noticed()  # what its timeout came to was refused
+            await other.give_back()
+            assert (await waiting).status == "succeeded"
+            slow.let_go.set()
+            await until(lambda: not manager.dispatcher.in_flight and manager.in_hand(saga_id) is None)
+            return slow.calls, types(await first.history(saga_id))
+
+    calls, recorded = drive(main())
+    assert calls == [1, 1]
+    assert recorded == ["SagaStarted", "StepDispatched", "StepSucceeded", "SagaSucceeded"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -179,6 +181,89 @@ def test_a_call_that_found_no_thread_before_its_timeout_is_not_made_after_it():
 
     with ThreadPoolExecutor(1) as executor:
         at_airport(story, ExecutorThreads(executor))
+
+
+# -- made anew after it was reported
+
+
+async def made_anew(airport: Airport, *ends: object) -> list[threading.Event]:
+    """Let an attempt time out in its thread, then make it again; returns what lets each call come to its end."""
+    gates = [threading.Event() for _ in ends]
+    calls = iter(zip(gates, ends, strict=True))
+
+    def fly(_: str) -> object:
+        gate, end = next(calls)
+        gate.wait(10)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    airport.run(attempt(), saga(fly))
+    airport.run(attempt(), saga(fly), reissued=True)  # in flight: it is left alone
+    await airport.clock.advance(10 * SECOND)
+    assert (airport.kinds(), airport.dispatcher.in_flight) == (["timeout"], 1)
+    airport.run(replace(attempt(), deadline=EPOCH + 20 * SECOND), saga(fly), reissued=True)
+    assert airport.dispatcher.in_flight == airport.dispatcher.in_flight_of("s") == 2
+    return gates
+
+
+@pytest.mark.promise("case.late-reply", "case.timeout")
+def test_an_attempt_whose_thread_outlives_its_timeout_can_be_made_anew_beside_it():
+    async def story(airport: Airport) -> None:
+        old, new = await made_anew(airport, "old", "new")
+        new.set()
+        await airport.reported(2)
+        assert (airport.dispatcher.in_flight, airport.room) == (1, [1])
+        old.set()
+        await airport.reported(3)
+        assert airport.kinds() == ["timeout", "succeeded new", "succeeded old late"]
+        assert (airport.dispatcher.in_flight, airport.room) == (0, [1, 0])
+
+    at_airport(story)
+
+
+@pytest.mark.promise("case.late-reply", "case.timeout")
+def test_what_is_made_anew_has_a_timeout_of_its_own():
+    async def story(airport: Airport) -> None:
+        gates = await made_anew(airport, "old", "new")
+        await airport.clock.advance(10 * SECOND)
+        assert airport.kinds() == ["timeout", "timeout"]
+        for gate in gates:
+            gate.set()
+        await airport.reported(4)
+        await airport.empty()
+
+    at_airport(story)
+
+
+@pytest.mark.promise("case.late-reply", "case.rejected")
+@pytest.mark.parametrize("end", [Rejected("no seats"), OSError("rain")])
+def test_that_the_outlived_call_failed_says_nothing_of_the_one_in_flight(end: Exception):
+    async def story(airport: Airport) -> None:
+        old, new = await made_anew(airport, end, "new")
+        old.set()
+        await airport.clock.until(lambda: airport.dispatcher.in_flight == 1)
+        assert airport.kinds() == ["timeout"]
+        new.set()
+        await airport.reported(2)
+        assert airport.kinds() == ["timeout", "succeeded new"]
+
+    at_airport(story)
+
+
+def test_leaving_waits_for_no_outlived_call():
+    async def story(airport: Airport) -> None:
+        old, new = await made_anew(airport, "old", "new")
+        leaving = asyncio.ensure_future(airport.dispatcher.drain(5 * SECOND))
+        await airport.clock.settle()
+        assert not leaving.done()
+        new.set()
+        await leaving
+        old.set()
+        await airport.empty()
+        assert airport.kinds() == ["timeout", "succeeded new"]
+
+    at_airport(story)
 
 
 # -- cancelling
