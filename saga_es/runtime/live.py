@@ -62,12 +62,13 @@ class Live:
         numbers: of these: (op, node) to (round, number).
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
+        number: of its shard.
         incompatible: why nothing here can run it, or ``None``.
         is_stale: another engine may have moved it on, and left attempts in flight.
     """
 
     __slots__ = (
-        "_number", "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "newest",
+        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "newest", "number",
         "numbers", "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ class Live:
         self.newest = 0
         self.handed = Handed()
         self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}
-        self._number = number_of(saga_id)
+        self.number = number_of(saga_id)
         self.reissued: set[tuple[str, str, int, int]] = set()
         self.waiters: set[asyncio.Future[Ended]] = set()
         self.timer: Timer | None = None
@@ -97,7 +98,7 @@ class Live:
     @property
     def shard(self) -> Shard | None:
         """The saga's, where its definition is known."""
-        return None if self.definition is None else Shard(self.definition.lane, self._number)
+        return None if self.definition is None else Shard(self.definition.lane, self.number)
 
     def hand_out(self, attempt: RunAttempt, index: int) -> None:
         """Note that an attempt of a node is in hand until its answer is recorded."""

@@ -24,6 +24,11 @@ class Lives(dict[str, Live]):
         """Return the sagas of some shards."""
         return [live for live in self.values() if live.shard in shards] if shards else []
 
+    def unread_of(self, shards: Collection[Shard]) -> list[Live]:
+        """Return the sagas that are being read for the first time, and may turn out to be of these shards."""
+        numbers = {shard.number for shard in shards}
+        return [it for it in self.values() if it.definition is None and it.busy and it.number in numbers]
+
     def busy_shards(self) -> set[Shard]:
         """Return the shards of which something is in flight, or being recorded."""
         busy = (live.shard for live in self.values() if live.busy or live.handed.actions or live.handed.undos)

@@ -122,6 +122,8 @@ class Loader:
             live = Live(saga_id)
             try:
                 self.found(stream).give(live)
+            except StoreUnavailable:
+                raise  # it is nobody's fault, and asked again
             except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
                 self._set_aside(saga_id, error)
                 continue

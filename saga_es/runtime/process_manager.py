@@ -153,7 +153,7 @@ class ProcessManager:
 
     def take_over(self, shards: Collection[Shard]) -> None:
         """These are ours from here on: what is in hand of them may be in flight elsewhere, and is read again."""
-        for live in self._lives.of(shards):
+        for live in (*self._lives.of(shards), *self._lives.unread_of(shards)):
             live.is_stale = True
             if not live.busy:
                 self._reload(live)

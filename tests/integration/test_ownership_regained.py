@@ -13,8 +13,19 @@ from saga_es.errors import Rejected
 from saga_es.runtime.ownership import Holds
 from saga_es.store.application import SagaApplication
 from saga_es.store.crew import SHARDS, Lane, Shard, number_of
-from tests.integration.engine.world import MARIA, PATIENCE, SOON, Trip, drive, seen, types
-from tests.support.engines import Calls, at_rest, client, engine, ids_of, numbers, poke, until
+from tests.integration.engine.world import BY_ANN, MARIA, PATIENCE, SOON, Trip, drive, seen, types
+from tests.support.engines import (
+    HOURLY,
+    Calls,
+    at_rest,
+    client,
+    divided,
+    engine,
+    ids_of,
+    numbers,
+    poke,
+    until,
+)
 from tests.support.stores import Place
 from tests.support.workers import FAR_AWAY, HOUR, say, shared
 
@@ -28,6 +39,20 @@ class Wet(Saga[Trip], name="wet"):
         self.engine, self.calls = engine, calls
 
     @step(retry=Retry(attempts=2, delay=timedelta(seconds=0.5), jitter=0))
+    async def go(self, trip: Trip, *, attempt: Attempt) -> str:
+        called = await self.calls.make(self.engine, attempt)
+        if attempt.number == 1:
+            raise OSError("rain")
+        return called
+
+
+class Damp(Saga[Trip], name="damp"):
+    """The same, due again an hour later."""
+
+    def __init__(self, engine: str, calls: Calls) -> None:
+        self.engine, self.calls = engine, calls
+
+    @step(retry=HOURLY)
     async def go(self, trip: Trip, *, attempt: Attempt) -> str:
         called = await self.calls.make(self.engine, attempt)
         if attempt.number == 1:
@@ -168,6 +193,39 @@ def test_an_answer_from_before_answers_for_its_own_call_alone(shared: Place, mon
             return types(await first.history(saga_id))
 
     assert drive(main())[2] in ("StepOutcomeUnknown", "StepSucceeded")
+
+
+@pytest.mark.promise("owner.takeover", "call.outcome")
+def test_a_saga_that_was_being_read_for_the_first_time_is_read_again(shared: Place, monkeypatch):
+    async def main():
+        calls, gate, read = Calls(), threading.Event(), threading.Event()
+        async with engine(shared.address, "A", calls, kinds=[Damp]) as first:
+            loader = first._works.loader
+            other = engine(shared.address, "B", calls, kinds=[Damp], drain=timedelta(0))
+            async with other:
+                await divided(first, other, kinds=[Damp])
+                (saga_id,) = ids_of(other, 1, Damp)
+                await other.start(Damp, MARIA, saga_id=saga_id)
+                await seen(other, saga_id, "StepRetryScheduled")
+
+                def slow(saga_id, plain=loader._found):
+                    found = plain(saga_id)
+                    read.set()
+                    gate.wait(PATIENCE)
+                    return found
+
+                monkeypatch.setattr(loader, "_found", slow)
+                waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
+                await until(read.is_set)
+                calls.hold("B")
+                await other.retry(saga_id, "go", **BY_ANN)
+                await until(lambda: len(calls.by("B")) == 2)
+            await until(lambda: len(numbers(first, Damp)) == SHARDS)
+            gate.set()
+            assert (await waiting).status == "succeeded"
+            return [(caller, number) for caller, _, number in calls.made]
+
+    assert drive(main()) == [("B", 1), ("B", 2), ("A", 2)]
 
 
 @pytest.mark.promise("owner.takeover", "case.timeout", "case.late-reply")

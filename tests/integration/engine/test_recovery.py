@@ -11,7 +11,8 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from saga_es import Attempt, Rejected, Retry, SagaEngine, Settings, define
-from saga_es.errors import StoredEventError
+from saga_es.errors import StoredEventError, StoreUnavailable
+from saga_es.store.application import SagaApplication
 from saga_es.testing.manual_clock import EPOCH, ManualClock
 from tests.integration.engine.world import (
     BY_ANN,
@@ -286,6 +287,33 @@ def test_a_stream_that_can_not_be_read_is_set_aside_and_the_others_go_on(lasting
     (shown,) = drive(main())
     assert (shown.saga_id, shown.status, shown.ending) == ("ruined", "running", None)
     assert "SagaExploded" in (shown.parked or "")
+
+
+@pytest.mark.promise("case.store-goes-away", "case.poison", "invariant.12")
+def test_a_store_that_goes_away_while_sagas_are_read_is_no_fault_of_theirs(lasting: House, monkeypatch):
+    cuts: list[str] = []
+
+    def definition(store: SagaApplication, digest: str, plain=SagaApplication.definition):
+        if not cuts:
+            cuts.append(digest)
+            raise StoreUnavailable(store.url, problem="it restarts")
+        return plain(store, digest)
+
+    async def main():
+        saga = define("wait", Trip).step(one, timeout=HOUR)
+        async with lasting.client(saga) as client:
+            for saga_id in "abc":
+                await client.start(saga, MARIA, saga_id=saga_id)
+        monkeypatch.setattr(SagaApplication, "definition", definition)
+        newer = define("wait", Trip).step(one, timeout=2 * HOUR)  # so that the recorded plan is asked for
+        async with lasting.engine(newer) as engine:
+            parked = (await engine.find(parked=True)).items
+            for saga_id in "abc":
+                await seen(engine, saga_id, "SagaSucceeded")
+            return parked
+
+    assert drive(main()) == ()
+    assert len(cuts) == 1
 
 
 @pytest.mark.promise("case.poison")
