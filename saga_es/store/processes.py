@@ -29,7 +29,19 @@ def is_dead(process: Process) -> bool:
     if not process.machine or process.machine != _machine():
         return False
     found = _state_and_start(process.pid)
-    return found is None or found[0] in GONE or found[1] != process.began
+    if found is None:  # /proc may hide the processes of others, or be out of reach for the moment
+        return _is_gone(process.pid)
+    return found[0] in GONE or found[1] != process.began
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is there, and another user's
+        return False
+    return False
 
 
 def _machine() -> str | None:

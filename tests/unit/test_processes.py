@@ -14,6 +14,7 @@ from saga_es.store import processes
 from saga_es.store.crew import Process
 from saga_es.store.processes import is_dead, this_process
 
+NOBODY = 2**22 + 1  # Linux gives no process a number above 2**22
 NAME = "postgres"  # of the process in a folder that stands for /proc
 pytestmark = pytest.mark.promise("owner.takeover")
 
@@ -49,11 +50,26 @@ def test_a_process_tells_where_it_runs_and_since_when(proc):
 
 
 def test_one_that_is_not_there_is_dead(proc):
-    other = another(this_process(), 7, 200)
-    runs(proc, 7, began=200)
+    other = another(this_process(), NOBODY, 200)
+    runs(proc, NOBODY, began=200)
     assert not is_dead(other)
-    (proc / "7/stat").unlink()
+    (proc / f"{NOBODY}/stat").unlink()
     assert is_dead(other)
+
+
+@pytest.mark.parametrize("said", [None, PermissionError()], ids=["ours", "another user's"])
+def test_one_that_is_hidden_from_us_is_not_dead(proc, monkeypatch, said):
+    """As where /proc is mounted with hidepid, or this process has no file descriptor left."""
+    asked: list[tuple[int, int]] = []
+
+    def kill(pid: int, signal: int) -> None:
+        asked.append((pid, signal))
+        if said is not None:
+            raise said
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert not is_dead(another(this_process(), 7, 200))
+    assert asked == [(7, 0)]
 
 
 def test_another_with_its_number_is_not_it(proc):
@@ -75,14 +91,14 @@ def test_a_name_may_have_anything_in_it(proc, name):
 
 
 def test_of_one_on_another_machine_nobody_here_can_say(proc):
-    gone = another(this_process(), 7, 200)
+    gone = another(this_process(), NOBODY, 200)
     assert is_dead(gone)
     assert not is_dead(replace(gone, machine="another/1"))
     assert not is_dead(replace(gone, machine=""))
 
 
 def test_after_a_boot_a_number_of_before_means_nobody(proc):
-    gone = another(this_process(), 7, 200)
+    gone = another(this_process(), NOBODY, 200)
     (proc / "sys/kernel/random/boot_id").write_text("boot-2\n")
     assert not is_dead(gone)  # its lease has to run out
 
@@ -91,7 +107,7 @@ def test_after_a_boot_a_number_of_before_means_nobody(proc):
     "missing", ["sys/kernel/random/boot_id", "self/ns/pid", f"{os.getpid()}/stat"], ids=range(3)
 )
 def test_where_the_machine_can_not_tell_nobody_is_taken_for_dead(proc, missing):
-    gone = another(this_process(), 7, 200)
+    gone = another(this_process(), NOBODY, 200)
     (proc / missing).unlink()
     me = this_process()
     assert (me.machine, me.began, me.pid) == ("", "", os.getpid())
