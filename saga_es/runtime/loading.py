@@ -15,7 +15,7 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Live
 from saga_es.runtime.registry import Fit, Registry
 from saga_es.runtime.threads import Threads, awaited
-from saga_es.store.crew import Shard, number_of
+from saga_es.store.crew import NO_LANE, Shard, number_of
 from saga_es.store.port import Store
 from saga_es.store.stream import Stream
 
@@ -133,18 +133,36 @@ class Loader:
                 lives.append(live)
         return lives
 
-    def shard_of(self, saga_id: str) -> Shard:
-        """Return where a recorded saga belongs; blocking. What can't be read is shown as parked, and in no lane."""
+    def places_of(self, saga_ids: Sequence[str]) -> dict[str, Shard]:
+        """Return where recorded sagas belong; blocking. What can't be read is shown as parked, and in no lane."""
+        streams = self._store.streams(saga_ids)
+        return {saga_id: self._place_of(stream) for saga_id, stream in streams.items()}
+
+    def _place_of(self, stream: Stream) -> Shard:
+        saga_id = stream.saga_id
         try:
-            return Shard.of(self.recorded_plan(saga_id), saga_id)
+            return Shard.of(self.plan_of(saga_id, stream.first()), saga_id)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
             self._set_aside(saga_id, error)
-            return Shard("", number_of(saga_id))
+            return Shard(NO_LANE, number_of(saga_id))
+
+    def show_as_they_are(self, saga_ids: Sequence[str]) -> None:
+        """Have the index show open sagas as parked where their streams say so, or can't be read; blocking."""
+        for saga_id, stream in self._store.streams(saga_ids).items():
+            try:
+                reason = self.found(stream).state.parked
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
+                self._set_aside(saga_id, error)
+            else:
+                self._store.set_parked(saga_id, reason, at=self._clock.now())
 
     def why_not(self, saga_id: str) -> str | None:
-        """Return why nothing here can run a recorded saga; blocking. ``None`` as for ``shard_of``, and where it can."""
+        """Return why nothing here can run a recorded saga; blocking. ``None`` where it can,
+        and where the saga can't be read: then it is shown as parked for that."""
         try:
             incompatible = self._registry.fit(self.recorded_plan(saga_id)).incompatible
         except StoreUnavailable:

@@ -11,7 +11,7 @@ from saga_es.runtime.loading import PAGE, Loader
 from saga_es.runtime.ownership import Holds
 from saga_es.runtime.patience import Patience
 from saga_es.runtime.process_manager import ProcessManager
-from saga_es.store.crew import Crew, Shard
+from saga_es.store.crew import NO_LANE, Crew, Shard
 
 T = TypeVar("T")
 
@@ -76,13 +76,25 @@ class TakingUp:
             await self._loader.show_parked(live.saga_id, live.state.parked)
 
     async def place_all(self) -> None:
-        """Say in the index where sagas belong of which it does not tell that: copied, or of older tables."""
-        while saga_ids := await self._asked(partial(self._crew.unplaced, limit=PAGE)):
-            await self._asked(partial(self._place_some, saga_ids))
+        """Say in the index where sagas belong of which it does not tell that.
+
+        They are copied, or of older tables, or could not be read when they were looked at before.
+        """
+        after, is_more = "", True
+        while is_more:
+            page = await self._asked(partial(self._crew.unplaced, after=after, limit=PAGE))
+            if page:
+                await self._asked(partial(self._place_some, dict(page)))
+                after = page[-1][0]
+            is_more = len(page) == PAGE
 
     async def _asked(self, question: Callable[[], T]) -> T:
         return await self._patience.ask(lambda: self._loader.read(question), "reading the open sagas")
 
-    def _place_some(self, saga_ids: Sequence[str]) -> None:
-        places = {saga_id: self._loader.shard_of(saga_id) for saga_id in saga_ids}
+    def _place_some(self, page: Mapping[str, str | None]) -> None:
+        """Blocking. What was shown as parked since nobody could read it is shown as it is, where somebody can."""
+        places = self._loader.places_of([*page])
         self._crew.place(places)
+        shown = [saga_id for saga_id, parked in page.items() if parked and places[saga_id].lane != NO_LANE]
+        if shown:
+            self._loader.show_as_they_are(shown)

@@ -15,6 +15,9 @@ from saga_es.model.definition import SagaDefinition
 SHARDS: Final = 256
 """Of each lane."""
 
+NO_LANE: Final = ""
+"""Where sagas are that can't be read: nobody's."""
+
 
 class Shard(NamedTuple):
     """What is owned: a part of the sagas that the same code can go on with.
@@ -204,7 +207,7 @@ class CrewRows(Protocol):
         self, shards: Collection[Shard], after: str, limit: int
     ) -> Sequence[tuple[str, str | None]]: ...
     def select_owned(self) -> Mapping[str, Sequence[Shard]]: ...
-    def select_unplaced(self, limit: int) -> Sequence[str]: ...
+    def select_unplaced(self, after: str, limit: int) -> Sequence[tuple[str, str | None]]: ...
     def update_places(self, places: Mapping[str, Shard]) -> None: ...
     def select_ended(self, saga_ids: Sequence[str]) -> Sequence[str]: ...
     def select_open_lanes(self) -> Sequence[str]: ...
@@ -314,13 +317,17 @@ class Crew:
         made = [_info(member, owned.get(member.worker, ()), muster.lanes) for member in muster.members]
         return tuple(sorted(made, key=lambda it: (it.entered_at, it.worker)))
 
-    def unplaced(self, *, limit: int) -> Sequence[str]:
-        """Return ids of open sagas of which the index does not tell the shard: copied, or of older tables."""
+    def unplaced(self, *, after: str, limit: int) -> Sequence[tuple[str, str | None]]:
+        """Return open sagas (ascending ids, after one) of which the index does not tell the shard.
+
+        They are copied, or of older tables, or could not be read. Each with the reason for which the index shows it
+        as parked, or ``None``.
+        """
         with self._reaching():
-            return self._rows.select_unplaced(limit)
+            return self._rows.select_unplaced(after, limit)
 
     def place(self, places: Mapping[str, Shard]) -> None:
-        """Note in the index which shards sagas belong to."""
+        """Note in the index which shards sagas belong to that are unplaced, and tell the shards' owners."""
         with self._reaching():
             self._rows.update_places(places)
 

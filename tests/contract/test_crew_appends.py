@@ -12,10 +12,9 @@ import pytest
 
 from saga_es.errors import SagaError, VersionConflict
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import Call, Fenced, Shard, number_of
-from tests.support.stores import ENDED, NOON, history, put
+from saga_es.store.crew import Call, Fenced, Shard
+from tests.support.stores import history, put
 from tests.support.workers import (
-    NEW,
     OLD,
     claim,
     fall_silent,
@@ -314,71 +313,3 @@ def test_who_has_stopped_to_listen_hears_nothing(store):
     assert not listening.hears
     store.append([next_of(store, A)])
     assert heard.empty()
-
-
-# -- where sagas belong ------------------------------------------------------------------------------
-
-
-def test_open_sagas_of_shards_come_in_pages_by_their_ids(store):
-    ids = sorted(id_in(number, skip=skip) for number in (1, 2, 3) for skip in range(3))
-    for saga_id in ids:
-        store.append([next_of(store, saga_id, parked="stuck" if saga_id == A else None)])
-    put(store, B, history(2)[1:], is_open=False, **ENDED)
-    mine = [saga_id for saga_id in ids if number_of(saga_id) in {1, 2} and saga_id != B]
-    found: list[tuple[str, str | None]] = []
-    while page := store.crew.open_in([ONE, TWO], after=found[-1][0] if found else "", limit=2):
-        assert len(page) <= 2
-        found += page
-    assert found == [(saga_id, "stuck" if saga_id == A else None) for saga_id in mine]
-    assert store.crew.open_in([Shard(NEW.key, 1)], after="", limit=9) == []
-    assert store.crew.open_in([], after="", limit=9) == []
-    assert store.crew.ended([A, B, C, "nobody"]) == [B]
-
-
-def test_a_saga_of_which_the_index_does_not_tell_the_shard_can_be_placed(store):
-    for saga_id in (A, B, C):
-        put(store, saga_id, history(1))
-    put(store, "ended", history(1), is_open=False, **ENDED)
-    store.append([next_of(store, "placed")])
-    assert sorted(store.crew.unplaced(limit=9)) == sorted([A, B, C])
-    assert len(store.crew.unplaced(limit=2)) == 2
-    assert store.crew.open_in([ONE, TWO], after="", limit=9) == []
-    store.crew.place({A: ONE, B: TWO, "nobody": THREE})
-    assert store.crew.unplaced(limit=9) == [C]
-    assert store.crew.open_in([ONE, TWO], after="", limit=9) == sorted([(A, None), (B, None)])
-
-
-def test_what_follows_leaves_a_saga_where_it_belongs(store):
-    store.append([next_of(store, A)])
-    put(store, A, history(2)[1:])
-    assert store.crew.unplaced(limit=9) == []
-    assert store.crew.open_in([ONE], after="", limit=9) == [(A, None)]
-
-
-@pytest.mark.promise("owner.deploy")
-def test_lanes_that_no_worker_can_run_can_be_shown_as_parked_whole(store):
-    assert store.crew.open_lanes() == []
-    for saga_id, lane in ((A, OLD), (B, OLD), (C, NEW)):
-        shard = Shard(lane.key, number_of(saga_id))
-        events = {"expected_version": 0, "events": history(1)}
-        append = next_of(store, saga_id)
-        store.append([store.prepare(saga_id, **events, summary=append.summary, is_open=True, shard=shard)])
-    put(store, B, history(2)[1:], is_open=False, **ENDED)
-    assert set(store.crew.open_lanes()) == {OLD.key, NEW.key}
-    assert store.crew.going_on(OLD.key) == A
-    store.crew.leave("ann")
-    store.crew.park(OLD.key, "bob can run it", at=NOON)
-    assert store.crew.going_on(OLD.key) == A
-    store.crew.retire("bob")
-    store.crew.park(OLD.key, "no code \0 for it", at=NOON)
-    assert store.crew.going_on(OLD.key) is None
-    assert store.crew.going_on(NEW.key) == C
-    assert {it.saga_id: it.parked for it in store.find().items} == {
-        A: "no code \ufffd for it",
-        B: None,
-        C: None,
-    }
-    store.crew.park(OLD.key, "another reason", at=NOON)
-    assert store.summary(A).parked == "no code \ufffd for it"
-    put(store, A, history(2)[1:], is_open=False, **ENDED)
-    assert store.crew.open_lanes() == [NEW.key]

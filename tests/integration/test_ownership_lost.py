@@ -331,28 +331,3 @@ def test_of_one_elsewhere_nobody_can_say_and_its_lease_runs_out_first(shared: Pl
             return at_first
 
     assert drive(main()) == 0
-
-
-# -- where a saga belongs is not known ---------------------------------------------------------------
-
-
-@pytest.mark.promise("owner.takeover", "cli.copy")
-def test_sagas_of_which_the_index_does_not_tell_the_shard_are_taken_up_on_entering(shared: Place):
-    """As after a copy from a store that one engine had alone."""
-
-    async def main():
-        calls = Calls()
-        calls.hold("A")
-        ids = [f"p{number}" for number in range(5)]
-        async with engine(shared.address, "A", calls, drain=timedelta(0)) as first:
-            for saga_id in ids:
-                await first.start(Parcel, MARIA, saga_id=saga_id)
-            await until(lambda: len(calls.made) == len(ids))
-        say(shared.open(), "UPDATE {index} SET lane = NULL, shard = NULL")
-        async with engine(shared.address, "B", calls, poll=NEVER):
-            await until(lambda: len(calls.by("B")) == len(ids) * 3)  # nobody asks for them
-        async with client(shared.address) as outside:
-            return await settled(outside, ids)
-
-    for history in drive(main()):
-        assert [it["result"] for it in told(history, "StepSucceeded")] == ["B", "B", "B"]

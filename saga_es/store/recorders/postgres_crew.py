@@ -79,6 +79,18 @@ EXPEL: Final = (
     "UPDATE {shards} SET owner = NULL, epoch = epoch + 1 WHERE owner IS NOT NULL",
     "DELETE FROM {workers}",
 )
+# Under the lock of appends, so that no claim is under way that might read the sagas of its shards before these.
+PLACE: Final = (
+    "SELECT pg_advisory_xact_lock({lock})",
+    """WITH placed AS (
+         UPDATE {index} AS i SET lane = p.lane, shard = p.shard
+         FROM unnest({saga_ids}::text[], {of_lanes}::text[], {numbers}::smallint[]) AS p (saga_id, lane, shard)
+         WHERE i.saga_id = p.saga_id AND (i.lane IS NULL OR i.lane = '')
+         RETURNING i.saga_id, i.lane, i.shard)
+       INSERT INTO {calls} (lane, shard, saga_id, version)
+       SELECT lane, shard, saga_id, 1 FROM placed JOIN {shards} USING (lane, shard) WHERE owner IS NOT NULL""",
+    TELL,
+)
 # No worker joins while a copy holds the place that is one engine's on other databases, and none is told to wait.
 JOIN: Final = """
 WITH free AS MATERIALIZED (SELECT pg_try_advisory_xact_lock_shared(%(place)s) AS is_free),
@@ -138,11 +150,9 @@ QUERIES: Final = {
         " LATERAL (SELECT saga_id, parked FROM {index} AS i WHERE i.lane = mine.lane AND i.shard = mine.shard"
         " AND i.is_open AND i.saga_id > %s ORDER BY i.saga_id LIMIT %s) AS open ORDER BY 1 LIMIT %s"
     ),
-    "unplaced": "SELECT saga_id FROM {index} WHERE is_open AND lane IS NULL LIMIT %s",
-    "place_them": (
-        "UPDATE {index} AS i SET lane = p.lane, shard = p.shard"
-        " FROM unnest(%s::text[], %s::text[], %s::smallint[]) AS p (saga_id, lane, shard)"
-        " WHERE i.saga_id = p.saga_id"
+    "unplaced": (
+        "SELECT saga_id, parked FROM {index} WHERE is_open AND (lane IS NULL OR lane = '') AND saga_id > %s"
+        " ORDER BY saga_id LIMIT %s"
     ),
     "ended": "SELECT saga_id FROM {index} WHERE saga_id = ANY(%s) AND status IN ('succeeded', 'failed')",
     # One look at the index for each lane, however many sagas it has.
@@ -271,13 +281,13 @@ class PostgresCrew:
         rows = self._ask("open", (lanes, numbers, after, limit, limit))
         return cast("list[tuple[str, str | None]]", rows)
 
-    def select_unplaced(self, limit: int) -> Sequence[str]:
-        return [str(saga_id) for (saga_id,) in self._ask("unplaced", (limit,))]
+    def select_unplaced(self, after: str, limit: int) -> Sequence[tuple[str, str | None]]:
+        return cast("list[tuple[str, str | None]]", self._ask("unplaced", (after, limit)))
 
     def update_places(self, places: Mapping[str, Shard]) -> None:
-        lanes = [shard.lane for shard in places.values()]
+        of_lanes = [shard.lane for shard in places.values()]
         numbers = [shard.number for shard in places.values()]
-        self._ask("place_them", ([*places], lanes, numbers))
+        self._say_all(PLACE, {"saga_ids": [*places], "of_lanes": of_lanes, "numbers": numbers})
 
     def select_ended(self, saga_ids: Sequence[str]) -> Sequence[str]:
         return [str(saga_id) for (saga_id,) in self._ask("ended", (list(saga_ids),))]
