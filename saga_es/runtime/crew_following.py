@@ -19,6 +19,7 @@ from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.taking_up import TakingUp
+from saga_es.runtime.threads import Aside
 from saga_es.runtime.timers import Timer, Timers
 from saga_es.store.crew import Call, Crew, Lane, Listening, Member, Shard
 from saga_es.store.port import Store
@@ -52,6 +53,7 @@ class CrewFollower:
         self._timers, self._patience, self._poll = timers, patience, settings.poll
         self._loop = asyncio.get_running_loop()
         self._taking_up = TakingUp(crew, holds, loader=loader, manager=manager, patience=patience)
+        self._aside, self._apart = Aside("saga_es-member"), crew.apart()
         self._taking: asyncio.Task[None] | None = None
         self._listening: Listening | None = None
         self._timer: Timer | None = None
@@ -62,10 +64,10 @@ class CrewFollower:
         self._lanes: Sequence[Lane] = ()
         self._parking: asyncio.Task[None] | None = None
         self._membership = Membership(
-            crew,
+            self._apart,
             holds,
             lanes=[Lane.of(definition) for definition in registry.definitions],
-            loader=loader,
+            aside=self._aside,
             hands=manager,
             settings=settings,
             chance=chance,
@@ -81,8 +83,7 @@ class CrewFollower:
         await self._taking_up.place_all()
         await self._patience.ask(self._membership.look_round, "dividing the sagas")
         self._membership.go_on()
-        listening = partial(self._crew.listen, self.holds.worker, self._hear)
-        self._listening = await self._loader.read(listening)
+        self._listening = self._crew.listen(self.holds.worker, self._hear)
         await self._taking_up.all()
         if self._parking is not None:
             await asyncio.wait([self._parking])
@@ -101,11 +102,16 @@ class CrewFollower:
 
     async def leave(self) -> None:
         """Be no worker any more; a store that does not answer finds out by itself."""
+        try:
+            with suppress(StoreUnavailable):
+                await self._membership.leave()
+        finally:
+            closed = self._aside.read(self._apart.close)
+            self._aside.close()
+        await closed
         listening, self._listening = self._listening, None
         if listening is not None:
             await self._loader.read(listening.stop)
-        with suppress(StoreUnavailable):
-            await self._membership.leave()
 
     @property
     def known(self) -> Sequence[Lane]:

@@ -161,8 +161,10 @@ class Loader:
                 self._store.set_parked(saga_id, reason, at=self._clock.now())
 
     def why_not(self, saga_id: str) -> str | None:
-        """Return why nothing here can run a recorded saga; blocking. ``None`` where it can,
-        and where the saga can't be read: then it is shown as parked for that."""
+        """Return why nothing here can run a recorded saga; blocking. ``None`` where it can.
+
+        ``None`` too where the saga can't be read: it is shown as parked for that.
+        """
         try:
             incompatible = self._registry.fit(self.recorded_plan(saga_id)).incompatible
         except StoreUnavailable:

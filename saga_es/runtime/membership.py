@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from saga_es.errors import StoreInUse, StoreUnavailable
-from saga_es.runtime.loading import Loader
 from saga_es.runtime.ownership import Holds
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.shares import balance
 from saga_es.store.crew import Crew, Fenced, Lane, Member, Muster, Shard
 from saga_es.store.processes import is_dead, this_process
 
+T = TypeVar("T")
+
 BEATS: Final = 3
 """Of a lease."""
 
 SOON: Final = 0.1
-"""Seconds after which it is looked again at what is to be given back, and at a store that did not answer."""
+"""Seconds after which it is looked again at what is to be given back, and first at a store that did not answer."""
 
 
 class Hands(Protocol):
@@ -32,11 +32,19 @@ class Hands(Protocol):
     def resume(self, shards: Collection[Shard]) -> None: ...
 
 
+class Reading(Protocol):
+    """Asks blocking questions elsewhere than on the loop."""
+
+    def read(self, function: Callable[[], T], /) -> Awaitable[T]: ...
+
+
 class Membership:
     """Keeps ``Holds`` in step with the store. On the event loop; in real time, as leases are.
 
     Args:
         lanes: what this worker can run.
+        aside: asks the crew one thing after another, and waits for nobody else's questions: a worker whose word
+            came too late would lose what it holds.
         gain: is told of shards that are held from here on, before anything is asked of their sagas.
         observe: is told of those who live, and of all lanes, after each look.
         chance: in [0, 1), so that not all do at once what they do together.
@@ -48,7 +56,7 @@ class Membership:
         holds: Holds,
         *,
         lanes: Sequence[Lane],
-        loader: Loader,
+        aside: Reading,
         hands: Hands,
         settings: Settings,
         chance: Callable[[], float],
@@ -56,7 +64,7 @@ class Membership:
         gain: Callable[[set[Shard]], None],
         observe: Callable[[Sequence[Member], Sequence[Lane]], object],
     ) -> None:
-        self._crew, self._holds, self._lanes, self._loader, self._hands = crew, holds, lanes, loader, hands
+        self._crew, self._holds, self._lanes, self._aside, self._hands = crew, holds, lanes, aside, hands
         self._lease, self._drain = settings.lease, settings.drain
         self._chance, self._url, self._gain, self._observe = chance, url, gain, observe
         self._loop = asyncio.get_running_loop()
@@ -69,11 +77,12 @@ class Membership:
         self._timer: asyncio.TimerHandle | None = None
         self._round: asyncio.Task[None] | None = None
         self._again = False
+        self._pause = SOON
 
     async def join(self) -> None:
         """Become a member; StoreInUse while a copy holds the store. May be asked again."""
         joining = partial(self._crew.join, self._holds.worker, this_process(), self._lanes, self._lease)
-        if not await self._loader.read(joining):
+        if not await self._aside.read(joining):
             raise StoreInUse(self._url, holder="saga-es copy")
 
     def begin_soon(self) -> None:
@@ -92,17 +101,18 @@ class Membership:
     async def look_round(self) -> None:
         """Say that this worker lives, and bring what it holds in line with what the crew is now."""
         async with self._one_at_a_time:
-            muster = await self._loader.read(self._beat)
+            muster = await self._aside.read(self._beat)
             spare = self._spares_the_silent()
             others = [it for it in muster.members if it.worker != self._holds.worker]
-            dead = {it.worker for it in others if is_dead(it.process) or (it.is_expired and not spare)}
-            living = [it for it in muster.members if it.worker not in dead]
+            dead = {it.worker for it in others if is_dead(it.process)}
+            silent = {it.worker for it in others if it.is_expired and not spare}
+            living = [it for it in muster.members if it.worker not in dead | silent]
             lacking = balance(self._holds.worker, muster.holds, living).lacking
             wanted: Mapping[str, int] = {} if self._retired else lacking
-            if wanted or dead:
+            if wanted or dead or silent:  # who is still silent then, the store says
                 claim = partial(self._crew.claim, self._holds.worker, wanted, dead, spare_the_silent=spare)
-                await self._loader.read(claim)
-                muster = await self._loader.read(partial(self._crew.muster, self._holds.worker))
+                await self._aside.read(claim)
+                muster = await self._aside.read(partial(self._crew.muster, self._holds.worker))
             gained, lost = self._holds.take(muster.holds)
             self._hands.lose(lost)
             if gained:
@@ -114,7 +124,7 @@ class Membership:
     async def retire(self) -> None:
         """Want nothing any more, and give back what is not at work; still a member until ``leave``."""
         self._retired = True
-        await self._loader.read(partial(self._crew.retire, self._holds.worker))
+        await self._aside.read(partial(self._crew.retire, self._holds.worker))
         await self.look_round()
         self.begin_soon()
 
@@ -127,7 +137,7 @@ class Membership:
         async with self._one_at_a_time:
             self._hands.lose(self._holds.shards)
             self._holds.drop(self._holds.shards)
-            await self._loader.read(partial(self._crew.leave, self._holds.worker))
+            await self._aside.read(partial(self._crew.leave, self._holds.worker))
 
     def fenced(self, error: Fenced) -> None:
         """A commit was refused: these epochs are over."""
@@ -138,17 +148,25 @@ class Membership:
     # -- a round -------------------------------------------------------------------------------------
 
     async def _rounds(self) -> None:
-        delay = SOON
+        delay = self._pause
         try:
             while self._again:
                 self._again = False
-                with suppress(StoreUnavailable):
+                try:
                     await self.look_round()
-                    delay = self._next_beat()
+                except StoreUnavailable:
+                    delay = self._longer_pause()
+                else:
+                    self._pause, delay = SOON, self._next_beat()
         finally:
             self._round = None
             if not self._over:
-                self._set_timer(SOON if self._holds.leaving else delay)
+                self._set_timer(min(SOON, delay) if self._holds.leaving else delay)
+
+    def _longer_pause(self) -> float:
+        """Return how long to leave a store alone that did not answer; at most as long as between two beats."""
+        pause, self._pause = self._pause, self._pause * 2
+        return min(pause * (0.5 + self._chance()), self._next_beat())
 
     def _set_timer(self, delay: float | None) -> None:
         if self._timer is not None:
@@ -201,4 +219,4 @@ class Membership:
         if ready:
             self._holds.drop(ready)
             self._hands.lose(ready)
-            await self._loader.read(partial(self._crew.release, self._holds.worker, ready))
+            await self._aside.read(partial(self._crew.release, self._holds.worker, ready))

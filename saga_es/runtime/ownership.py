@@ -70,6 +70,7 @@ class Holds:
         self.worker = worker
         self.leaving: set[Shard] = set()
         self._epochs: dict[Shard, int] = {}
+        self._over: dict[Shard, int] = {}  # the newest epoch of a shard that a commit was refused for
         self._metadata: dict[int, Mapping[str, JsonValue]] = {}
 
     @property
@@ -100,6 +101,7 @@ class Holds:
 
     def lose(self, shard: Shard, epoch: int) -> bool:
         """Note that an epoch is over; false where it was known, or a newer one has begun."""
+        self._over[shard] = max(epoch, self._over.get(shard, epoch))
         if self._epochs.get(shard) != epoch:
             return False
         self.drop([shard])
@@ -113,10 +115,13 @@ class Holds:
     def take(self, told: Mapping[Shard, int]) -> tuple[set[Shard], set[Shard]]:
         """Hold what the store says, and return what was gained by that, and what was lost.
 
-        A shard that is held in another epoch than before was lost in between, and is gained anew.
+        A shard that is held in another epoch than before was lost in between, and is gained anew. What the store said
+        before a commit was refused is not taken for what it says since.
         """
-        lost = {shard for shard, epoch in self._epochs.items() if told.get(shard) != epoch}
+        over = self._over
+        held = {shard: epoch for shard, epoch in told.items() if shard not in over or epoch > over[shard]}
+        lost = {shard for shard, epoch in self._epochs.items() if held.get(shard) != epoch}
         self.drop(lost)
-        gained = {shard for shard in told if shard not in self._epochs}
-        self._epochs.update((shard, told[shard]) for shard in gained)
+        gained = {shard for shard in held if shard not in self._epochs}
+        self._epochs.update((shard, held[shard]) for shard in gained)
         return gained, lost

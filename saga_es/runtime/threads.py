@@ -183,6 +183,21 @@ class DaemonThreads:
             return job
 
 
+class Aside:
+    """One thread, for what must not wait behind others; one thing after another, what was given up too."""
+
+    def __init__(self, name: str) -> None:
+        self._threads = DaemonThreads(name, most=1)
+
+    def read(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Return a future of what ``function`` returns there."""
+        return awaited(self._threads, function)
+
+    def close(self) -> None:
+        """Let the thread end when it has done what it was given."""
+        self._threads.close()
+
+
 class ExecutorThreads:
     """The same over an executor of the user's own, which stays his to shut down.
 

@@ -214,6 +214,8 @@ class CrewRows(Protocol):
     def select_going_on(self, lane: str) -> str | None: ...
     def update_parked_in(self, lane: str, reason: str, at: datetime) -> None: ...
     def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening: ...
+    def apart(self) -> CrewRows: ...
+    def close(self) -> None: ...
 
 
 class Listening(Protocol):
@@ -350,6 +352,14 @@ class Crew:
         """Show a lane's open sagas as parked, in the index alone."""
         with self._reaching():
             self._rows.update_parked_in(lane, reason, at)
+
+    def apart(self) -> Crew:
+        """Return the same over a connection of its own, that no other question holds up; to be closed by the caller."""
+        return Crew(self._rows.apart(), self._reaching)
+
+    def close(self) -> None:
+        """Close the connection, where it is one apart; nothing is asked after that."""
+        self._rows.close()
 
     def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening:
         """Call ``on_news``, from a thread, with what others tell the worker: "call", or "crew"."""

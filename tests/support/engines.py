@@ -189,7 +189,7 @@ def poke(store: SagaApplication) -> None:
 @contextmanager
 def silent(engine: SagaEngine, how: str = "fails") -> Generator[None]:
     """Keep an engine from saying that it lives, while all else of it goes on."""
-    crew, speaks = engine._works.store.crew, threading.Event()
+    crew, speaks = engine._works._follower._apart, threading.Event()
 
     def beat(_: str) -> bool:
         if how == "fails":

@@ -72,6 +72,13 @@ class SagaPostgresDatastore(PostgresDatastore):
         self._idle: deque[psycopg.Connection[DictRow]] = deque()
         self._is_closed = False
 
+    def apart(self) -> SagaPostgresDatastore:
+        """Return one more with a single connection, which those who use this one can't hold up."""
+        made = self._parameters
+        return SagaPostgresDatastore(
+            made, schema=self.schema, get_password=self._get_password, max_connections=1, wait=self._wait
+        )
+
     def register_type_adapters(self) -> None:
         """Do nothing: no composite types are used, and so no question is asked when the recorder is made."""
 

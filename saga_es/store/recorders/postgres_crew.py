@@ -189,6 +189,12 @@ class PostgresCrew:
         self._lock, self._place = say.lock_key("append"), say.lock_key("engine")
         self._queries = {name: say.of(text) for name, text in QUERIES.items()}
 
+    def apart(self) -> PostgresCrew:
+        return PostgresCrew(self._datastore.apart(), self._say)
+
+    def close(self) -> None:
+        self._datastore.close()
+
     # -- being a member ------------------------------------------------------------------------------
 
     def insert_worker(self, worker: str, process: Process, lanes: Sequence[Lane], lease: timedelta) -> bool:

@@ -105,6 +105,21 @@ def test_a_refused_commit_of_an_older_epoch_ends_no_newer_one(holds):
     assert holds.epoch(ONE) == 5
 
 
+def test_what_the_store_said_before_a_commit_was_refused_is_not_what_it_says_since(holds):
+    holds.lose(ONE, 4)
+    assert holds.take({ONE: 4, TWO: 7}) == (set(), set())  # read before that commit
+    assert not holds.holds(ONE)
+    assert holds.take({ONE: 5, TWO: 7}) == ({ONE}, set())
+
+
+def test_of_a_commit_refused_in_an_older_epoch_the_newer_is_gained_all_the_same(holds):
+    holds.take({TWO: 7})
+    holds.lose(ONE, 4)
+    holds.lose(ONE, 3)
+    assert holds.take({ONE: 4, TWO: 7}) == (set(), set())
+    assert holds.take({ONE: 5, TWO: 7}) == ({ONE}, set())
+
+
 def test_what_is_held_now_can_be_compared_with_what_is_later(holds):
     before = holds.epochs
     assert before == {ONE: 4, TWO: 7}

@@ -11,6 +11,8 @@ from typing import TypeVar
 import pytest
 
 from saga_es import Settings
+from saga_es.errors import StoreUnavailable
+from saga_es.runtime import membership
 from saga_es.runtime.membership import Membership
 from saga_es.runtime.ownership import Holds
 from saga_es.store.crew import SHARDS, Lane, Member, Muster, Process, Shard
@@ -28,8 +30,12 @@ class Crew:
 
     other: Member = OTHER
     owners: dict[Shard, str] = field(default_factory=dict)
+    is_away: bool = False
+    claims: list[set[str]] = field(default_factory=list)  # who was named as dead
 
     def beat(self, worker: str) -> bool:
+        if self.is_away:
+            raise StoreUnavailable("postgresql://", problem="away")
         return True
 
     def muster(self, worker: str) -> Muster:
@@ -39,13 +45,14 @@ class Crew:
     def claim(
         self, worker: str, wanted: Mapping[str, int], dead: Collection[str], *, spare_the_silent: bool
     ) -> None:
+        self.claims.append({*dead})
         if "other" in dead or (self.other.is_expired and not spare_the_silent):
             self.owners = {it: worker if who == "other" else who for it, who in self.owners.items()}
 
     def release(self, worker: str, shards: Collection[Shard]) -> None: ...
 
 
-class Loader:
+class Aside:
     async def read(self, function: Callable[[], T]) -> T:
         return function()
 
@@ -65,7 +72,7 @@ def half_and_half() -> Crew:
 
 def member_of(crew: Crew, observed: list[Sequence[Member]]) -> Membership:
     return Membership(
-        crew, Holds("me"), lanes=[LANE], loader=Loader(), hands=Hands(), settings=Settings(lease=LEASE),
+        crew, Holds("me"), lanes=[LANE], aside=Aside(), hands=Hands(), settings=Settings(lease=LEASE),
         chance=lambda: 0.5, url="postgresql://", gain=lambda _: None,
         observe=lambda living, _: observed.append(living),
     )  # fmt: skip
@@ -76,13 +83,13 @@ def rounds(silences: Sequence[float]) -> list[int]:
 
     async def main() -> list[int]:
         crew, held = half_and_half(), []
-        membership = member_of(crew, [])
-        await membership.look_round()
+        member = member_of(crew, [])
+        await member.look_round()
         crew.other = replace(OTHER, is_expired=True)
         for silence in silences:
-            membership._heard -= silence
-            await membership.look_round()
-            held.append(len(membership._holds.shards))
+            member._heard -= silence
+            await member.look_round()
+            held.append(len(member._holds.shards))
         return held
 
     return asyncio.run(main())
@@ -101,3 +108,46 @@ def test_after_an_outage_longer_than_a_lease_the_others_have_a_beats_time_to_be_
 @pytest.mark.promise("owner.takeover")
 def test_who_looks_seldom_itself_does_not_spare_the_silent_for_ever():
     assert rounds([20, 20]) == [SHARDS // 2, SHARDS]
+
+
+def test_whether_one_is_still_silent_when_its_shards_are_claimed_is_the_stores_to_say():
+    async def main() -> list[set[str]]:
+        crew = half_and_half()
+        crew.other = replace(OTHER, is_expired=True)
+        await member_of(crew, []).look_round()
+        return crew.claims
+
+    assert asyncio.run(main()) == [set()]
+
+
+def test_a_process_that_is_known_to_be_dead_is_named(monkeypatch):
+    async def main() -> list[set[str]]:
+        crew = half_and_half()
+        monkeypatch.setattr(membership, "is_dead", lambda process: process == OTHER.process)
+        await member_of(crew, []).look_round()
+        return crew.claims
+
+    assert asyncio.run(main()) == [{"other"}]
+
+
+@pytest.mark.promise("case.store-goes-away")
+def test_a_store_that_is_away_is_asked_less_and_less_often_and_at_every_beat_at_least(monkeypatch):
+    async def main() -> list[float | None]:
+        crew, delays = half_and_half(), []
+        member = member_of(crew, [])
+        monkeypatch.setattr(member, "_set_timer", delays.append)
+
+        async def look() -> float | None:
+            member.begin_soon()
+            await member._round
+            return delays[-1]
+
+        crew.is_away = True
+        away = [await look() for _ in range(8)]
+        crew.is_away = False
+        back = [await look()]
+        crew.is_away = True
+        return [*away, *back, await look()]
+
+    beat = LEASE.total_seconds() / 3 * 0.9
+    assert asyncio.run(main()) == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, beat, beat, beat, 0.1])
