@@ -28,6 +28,10 @@ SELDOM: Final = timedelta(seconds=1)
 """Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
 
 
+AT_ONCE: Final = 1000
+"""Sagas elsewhere that are asked about in one query."""
+
+
 class CrewFollower:
     """Takes up the sagas of the shards it gains, and tells the process manager of what others appended.
 
@@ -59,7 +63,6 @@ class CrewFollower:
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
-        self._looked_at = timers.now()  # at all that is watched elsewhere
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
         self._parking: asyncio.Task[None] | None = None
@@ -76,6 +79,7 @@ class CrewFollower:
             observe=self._observe,
         )
         manager.on_fenced = self._membership.fenced
+        manager.watchers.on_elsewhere = self._watched_elsewhere
 
     async def begin(self) -> None:
         """Become one of the crew, and take up the sagas of what falls to it."""
@@ -172,21 +176,25 @@ class CrewFollower:
             self._again |= len(calls) == PAGE
             await self._answer([held.call for held in calls])
             await self._loader.read(partial(self._crew.answered, [held.number for held in calls]))
-        watched = self._manager.watched_elsewhere()
+        watched = self._manager.watchers.elsewhere()
         self._waits = bool(watched)
-        if watched:
-            await self._look_at(watched)
+        for begin in range(0, len(watched), AT_ONCE):
+            await self._look_at(watched[begin : begin + AT_ONCE])
 
     async def _look_at(self, watched: Sequence[str]) -> None:
-        """Read those of the sagas elsewhere that have ended; all of them seldom, for who asks how they stand."""
-        is_time = self._timers.now() >= later(self._looked_at, SELDOM)
-        changed = watched if is_time else await self._loader.read(partial(self._crew.ended, watched))
-        if is_time:
-            self._looked_at = self._timers.now()
-        if changed:
-            versions = await self._loader.read(partial(self._store.versions, changed))
-            for saga_id, version in versions.items():
-                self._manager.changed_elsewhere(saga_id, version)
+        """Tell of the end of sagas elsewhere; how the others stand is read where somebody asks."""
+        ended = await self._loader.read(partial(self._crew.ended, watched))
+        if ended:
+            for saga_id, found in (await self._loader.ended(ended)).items():
+                self._manager.watchers.ended_elsewhere(saga_id, found)
+
+    def _watched_elsewhere(self) -> None:
+        """Somebody waits for a saga that another moves on: look more often from now."""
+        if not self._waits:
+            self._waits = True
+            if self._looking is None and self._timer is not None and not self._stopped:
+                self._timer.cancel()
+                self._look_later()
 
     async def _answer(self, calls: Sequence[Call]) -> None:
         """Go on with sagas that others appended to: those in hand are read on, the others read all at once."""

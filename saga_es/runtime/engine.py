@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
@@ -180,10 +180,13 @@ class SagaEngine(Face):
 
     async def _ended(self, saga_id: str, timeout: timedelta | None, end: datetime) -> Outcome:
         works = self._running("outcome")
-        future = works.manager.watch(saga_id)
+        future = works.manager.watchers.watch(saga_id)
         limit = None if timeout is None else max(end - self._clock.now(), timedelta(0))
         ended = await self._in_time(
-            future, limit, lambda: works.not_ended(saga_id, timeout), lambda: works.manager.is_read(saga_id)
+            future,
+            limit,
+            lambda: works.not_ended(saga_id, timeout),
+            lambda: works.manager.watchers.stands(saga_id),
         )
         return outcome_with(ended.bindings, ended.state)
 
@@ -250,19 +253,20 @@ class SagaEngine(Face):
         future: asyncio.Future[R],
         limit: timedelta | None,
         late: Callable[[], Exception],
-        is_ready: Callable[[], bool] = lambda: True,
+        prepare: Callable[[], Coroutine[None, None, None]] | None = None,
     ) -> R:
         """Return what ``future`` brings; raise what ``late`` makes when the limit has passed on the engine's clock.
 
-        A store that answers has a moment for it, however short the limit: until ``is_ready``.
+        Before that it awaits what ``prepare`` makes: a store that answers has a moment for it, however short the limit.
         """
         if limit is None:
             return await future
         timers, end = self._running("waiting").timers, later(self._clock.now(), limit)
         last = max(end, later(self._clock.now(), MOMENT))
-
-        if not await within(timers, future, end) and not is_ready():
-            await within(timers, future, last)
+        if not await within(timers, future, end) and prepare is not None:
+            preparing = asyncio.ensure_future(prepare())
+            await within(timers, preparing, last)
+            preparing.cancel()
         if not future.done():
             future.set_exception(late())
         return future.result()

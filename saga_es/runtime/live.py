@@ -60,6 +60,7 @@ class Live:
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
         handed: the attempts in hand, by node.
         numbers: of these: (op, node) to (round, number).
+        loading: the last load; it may be done.
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: (step, op, round, number) of calls issued again after a crash.
         number: of its shard.
@@ -68,7 +69,8 @@ class Live:
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "newest", "number",
+        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "loading",
+        "newest", "number",
         "numbers", "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
@@ -81,6 +83,7 @@ class Live:
         self.started_at: datetime | None = None
         self.asks: deque[Ask] = deque()
         self.busy = self.is_stale = False
+        self.loading: asyncio.Task[None] | None = None
         self.newest = 0
         self.handed = Handed()
         self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from saga_es.runtime.live import Ended, Live
+from saga_es.runtime.live import Live
 from saga_es.store.crew import Shard
 
 
 class Lives(dict[str, Live]):
-    """Sagas by id.
-
-    Attributes:
-        watched: those whose end somebody waits for.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watched: set[Live] = set()
+    """Sagas by id."""
 
     def of(self, shards: Collection[Shard]) -> list[Live]:
         """Return the sagas of some shards."""
@@ -33,16 +24,3 @@ class Lives(dict[str, Live]):
         """Return the shards of which something is in flight, or being recorded."""
         busy = (live.shard for live in self.values() if live.busy or live.handed.actions or live.handed.undos)
         return {shard for shard in busy if shard is not None}
-
-    def watch(self, live: Live, waiter: asyncio.Future[Ended], nobody_waits: Callable[[Live], None]) -> None:
-        """Note that somebody waits for a saga's end, until it is told, or given up."""
-
-        def over(_: object) -> None:
-            live.waiters.discard(waiter)
-            if not live.waiters:
-                self.watched.discard(live)
-                nobody_waits(live)
-
-        self.watched.add(live)
-        live.waiters.add(waiter)
-        waiter.add_done_callback(over)

@@ -133,6 +133,21 @@ class Loader:
                 lives.append(live)
         return lives
 
+    async def ended(self, saga_ids: Sequence[str]) -> dict[str, Found | None]:
+        """Return sagas as they are recorded; ``None`` for what can't be read."""
+        return await self.read(lambda: self._ended(saga_ids))
+
+    def _ended(self, saga_ids: Sequence[str]) -> dict[str, Found | None]:
+        found: dict[str, Found | None] = {}
+        for saga_id, stream in self._store.streams(saga_ids).items():
+            try:
+                found[saga_id] = self.found(stream)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - whoever reads it alone is told
+                found[saga_id] = None
+        return found
+
     def places_of(self, saga_ids: Sequence[str]) -> dict[str, Shard]:
         """Return where recorded sagas belong; blocking. What can't be read is shown as parked, and in no lane."""
         streams = self._store.streams(saga_ids)

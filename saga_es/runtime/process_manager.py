@@ -12,7 +12,7 @@ from saga_es.model.commands import Wake
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
-from saga_es.runtime.live import Ask, Ended, Live, outcome
+from saga_es.runtime.live import Ask, Live, outcome
 from saga_es.runtime.lives import Lives
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.ownership import Ownership
@@ -20,6 +20,7 @@ from saga_es.runtime.places import Places
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.turns import Turn, Turns
+from saga_es.runtime.watchers import Watchers
 from saga_es.runtime.writer import Writer
 from saga_es.store.crew import Fenced, Shard
 from saga_es.store.inbox import ClaimLost
@@ -50,13 +51,14 @@ class ProcessManager:
     ) -> None:
         self._writer, self._loader, self._ownership = writer, loader, ownership
         self._lives = Lives()
+        self.watchers = Watchers(
+            self._lives, live=self.live, is_ours=self._is_ours, touch=self._touch, reload=self._reload
+        )
         self._dirty: dict[str, Live] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self.let_go: dict[
-            str, int
-        ] = {}  # out of hand, with its version, until what was read before is behind us
+        self.let_go: dict[str, int] = {}  # with their versions, until what was read before is behind us
         self.on_fenced: Callable[[Fenced], None] = lambda _: None
         self.busy_shards = self._lives.busy_shards
         self.dispatcher = make_dispatcher(self._report, self._room_was_made)
@@ -81,15 +83,6 @@ class ProcessManager:
         """Ask something of a saga; it is decided in a later turn of the loop."""
         self._ask(self.live(saga_id, fresh=ask.definition is not None), ask)
 
-    def watch(self, saga_id: str) -> asyncio.Future[Ended]:
-        """Return a future of the saga's end; UnknownSaga if there is no such saga."""
-        future: asyncio.Future[Ended] = self._loop.create_future()
-        live = self.live(saga_id)
-        self._lives.watch(live, future, self._not_watched)
-        if not live.busy and live.state is not None and live.state.status.is_terminal:
-            self._touch(live)  # otherwise its end, or its load, is still to come and tells
-        return future
-
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
         if (found := self._lives.get(saga_id)) is None:
@@ -97,11 +90,6 @@ class ProcessManager:
             if not fresh:
                 self._reload(found)
         return found
-
-    def is_read(self, saga_id: str) -> bool:
-        """Whether it is known how a saga stands."""
-        live = self._lives.get(saga_id)
-        return live is None or live.state is not None
 
     def in_hand(self, saga_id: str) -> Live | None:
         return self._lives.get(saga_id)
@@ -168,14 +156,6 @@ class ProcessManager:
         """Attempts may begin again in these."""
         for live in self._lives.of(shards):
             self._wake(live)
-
-    def watched_elsewhere(self) -> list[str]:
-        """Return the sagas whose end is waited for here while another engine moves them on."""
-        return [live.saga_id for live in self._lives.watched if not self._is_ours(live)]
-
-    def _not_watched(self, live: Live) -> None:
-        if self._lives.get(live.saga_id) is live and not self._is_ours(live):
-            self._touch(live)  # and let it go, unless something is asked of it
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
@@ -278,7 +258,7 @@ class ProcessManager:
         if live.state is not None:
             if not live.is_stale:
                 self._effects.carry_out(live)
-            self._tell(live)
+            self.watchers.tell(live)
         if live.newest > live.version or (is_ours and live.is_stale):
             self._reload(live)
         elif live.asks:
@@ -299,17 +279,12 @@ class ProcessManager:
         if self._is_ours(live):  # else it may come back as it is
             self.let_go[live.saga_id] = live.version
 
-    def _tell(self, live: Live) -> None:
-        state = live.state
-        if live.waiters and state is not None and state.status.is_terminal:
-            live.answer_waiters(Ended(state, live.bindings))
-
     # -- loading -------------------------------------------------------------------------------------
 
     def _reload(self, live: Live) -> None:
         live.busy, live.newest = True, 0
         is_taken_up, live.is_stale = live.is_stale or live.version == 0, False
-        self._begin(self._load(live, reissue=is_taken_up))
+        live.loading = self._begin(self._load(live, reissue=is_taken_up))
 
     async def _load(self, live: Live, *, reissue: bool) -> None:
         try:
@@ -333,6 +308,7 @@ class ProcessManager:
         else:
             if live.set_aside is not None and live.state.is_open and not self._ownership.is_shared:
                 self._show_parked(live.saga_id, live.set_aside)
+            self.watchers.read(live)
             self._effects.carry_out(live, reissue=reissue)
             self._touch(live)
 
@@ -357,9 +333,10 @@ class ProcessManager:
     def _show_parked(self, saga_id: str, reason: str) -> None:
         self._begin(self._loader.show_parked(saga_id, reason))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         self._tasks.add(task := self._loop.create_task(work))
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _drop(self, live: Live, error: Exception) -> None:
         live.busy = False

@@ -145,6 +145,45 @@ def test_all_who_wait_for_a_saga_learn_of_its_end_wherever_it_runs(shared: Place
     assert [it.results for it in drive(main())] == [dict.fromkeys(STEPS, "A")] * 3
 
 
+@pytest.mark.promise("owner.calls", "call.outcome")
+def test_a_saga_that_goes_on_elsewhere_is_read_when_it_ends_or_when_somebody_asks_how_it_stands(
+    shared: Place, monkeypatch
+):
+    loads: list[str] = []
+
+    async def main():
+        calls = Calls()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls) as other,
+        ):
+            await divided(first, other)
+            calls.hold("A")
+            ids = ids_of(first, 20, Errand)
+
+            async def load(live, plain=other._works.loader.load):
+                loads.append(live.saga_id)
+                await plain(live)
+
+            monkeypatch.setattr(other._works.loader, "load", load)
+            for saga_id in ids:
+                await first.start(Errand, MARIA, saga_id=saga_id)
+            waiting = [asyncio.ensure_future(other.outcome(it, timeout=SOON)) for it in ids]
+            await until(lambda: len(other._works.manager.watchers.elsewhere()) == len(ids) == len(calls.made))
+            calls.let_go("A", ids[0])
+            await seen(first, ids[0], "SignalAwaited")
+            with pytest.raises(TimeoutError, match="still to come: word"):
+                await other.outcome(ids[0], timeout=timedelta(0))
+            calls.let_go("A", *ids)
+            for saga_id in ids:
+                await first.signal(saga_id, "word", "hello")
+            return ids, await asyncio.gather(*waiting)
+
+    ids, outcomes = drive(main())
+    assert [it.status for it in outcomes] == ["succeeded"] * len(ids)
+    assert sorted(loads) == sorted([*ids, ids[0]])
+
+
 @pytest.mark.promise("call.workers", "owner.shares")
 def test_each_tells_who_is_at_work_and_what_each_owns(shared: Place):
     async def main():

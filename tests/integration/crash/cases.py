@@ -110,7 +110,7 @@ class SagaCase:
 
     async def _ended(self, engine: SagaEngine) -> tuple[SagaState, Outcome]:
         assert engine._works is not None
-        watched = engine._works.manager.watch(self.saga_id)
+        watched = engine._works.manager.watchers.watch(self.saga_id)
         while self.scenario.supplied is not None and not watched.done():
             if (await engine.find(parked=True)).items:
                 await engine.supply_rejection(
