@@ -21,6 +21,7 @@ from saga_es.runtime.settings import Settings
 from saga_es.runtime.taking_up import TakingUp
 from saga_es.runtime.threads import Aside
 from saga_es.runtime.timers import Timer, Timers
+from saga_es.runtime.unmanned import Unmanned
 from saga_es.store.crew import Call, Crew, Lane, Listening, Member, Shard
 from saga_es.store.port import Store
 
@@ -56,7 +57,9 @@ class CrewFollower:
         self._crew, self.holds, self._store, self._loader, self._manager = crew, holds, store, loader, manager
         self._timers, self._patience, self._poll = timers, patience, settings.poll
         self._loop = asyncio.get_running_loop()
-        self._taking_up = TakingUp(crew, holds, loader=loader, manager=manager, patience=patience)
+        self._taking_up = TakingUp(
+            crew, holds, loader=loader, manager=manager, timers=timers, patience=patience
+        )
         self._aside, self._apart = Aside("saga_es-member"), crew.apart()
         self._taking: asyncio.Task[None] | None = None
         self._listening: Listening | None = None
@@ -65,7 +68,7 @@ class CrewFollower:
         self._again = self._stopped = self._waits = False
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
-        self._parking: asyncio.Task[None] | None = None
+        self._unmanned = Unmanned(crew, loader=loader, timers=timers, lease=settings.lease)
         self._membership = Membership(
             self._apart,
             holds,
@@ -89,14 +92,14 @@ class CrewFollower:
         self._membership.go_on()
         self._listening = self._crew.listen(self.holds.worker, self._hear)
         await self._taking_up.all()
-        if self._parking is not None:
-            await asyncio.wait([self._parking])
+        await self._unmanned.looked()
         self._look_later()
 
     async def retire(self) -> None:
         """Take up nothing more, and give back what is not at work; what is in flight is still recorded."""
         self._stopped = True
-        for task in (self._looking, self._taking, self._parking):
+        self._unmanned.stop()
+        for task in (self._looking, self._taking):
             if task is not None:
                 task.cancel()
         if self._timer is not None:
@@ -129,6 +132,11 @@ class CrewFollower:
         self._manager.take_over(shards)
         self._taking_up.unread |= shards
         self._look_soon()
+
+    def _observe(self, living: Sequence[Member], lanes: Sequence[Lane]) -> None:
+        self._living, self._lanes = living, lanes
+        if not self._stopped:
+            self._unmanned.look(self.holds.worker, living)
 
     # -- what others do ----------------------------------------------------------------------------------
 
@@ -211,31 +219,3 @@ class CrewFollower:
                 await self._taking_up.all()
         finally:
             self._taking = None
-
-    # -- what nobody can run -----------------------------------------------------------------------------
-
-    def _observe(self, living: Sequence[Member], lanes: Sequence[Lane]) -> None:
-        self._living, self._lanes = living, lanes
-        first = min((member.worker for member in living), default=None)
-        if first == self.holds.worker and self._parking is None and not self._stopped:
-            self._parking = self._loop.create_task(self._show_what_none_can_run())
-
-    async def _show_what_none_can_run(self) -> None:
-        try:
-            with suppress(StoreUnavailable):
-                can_run = {key for member in self._living for key in member.lanes}
-                await self._loader.read(partial(self._park_but, can_run))
-        finally:
-            self._parking = None
-
-    def _park_but(self, can_run: set[str]) -> None:
-        """Blocking: show as parked what is open in lanes of which no worker that lives has the code."""
-        for lane in self._crew.open_lanes():
-            reason: str | None = None
-            while lane not in can_run and reason is None:
-                saga_id = self._crew.going_on(lane)
-                if saga_id is None:
-                    break
-                reason = self._loader.why_not(saga_id)
-            if reason is not None:
-                self._crew.park(lane, reason, at=self._timers.now())

@@ -11,6 +11,7 @@ from saga_es.runtime.loading import PAGE, Loader
 from saga_es.runtime.ownership import Holds
 from saga_es.runtime.patience import Patience
 from saga_es.runtime.process_manager import ProcessManager
+from saga_es.runtime.timers import Timers
 from saga_es.store.crew import NO_LANE, Crew, Shard
 
 T = TypeVar("T")
@@ -28,9 +29,16 @@ class TakingUp:
     """
 
     def __init__(
-        self, crew: Crew, holds: Holds, *, loader: Loader, manager: ProcessManager, patience: Patience
+        self,
+        crew: Crew,
+        holds: Holds,
+        *,
+        loader: Loader,
+        manager: ProcessManager,
+        timers: Timers,
+        patience: Patience,
     ) -> None:
-        self._crew, self._holds, self._loader = crew, holds, loader
+        self._crew, self._holds, self._loader, self._timers = crew, holds, loader, timers
         self._manager, self._patience = manager, patience
         self.unread: set[Shard] = set()
         self.reading = 0
@@ -51,9 +59,7 @@ class TakingUp:
         while True:
             page = await self._asked(partial(self._crew.open_in, shards, after=after, limit=PAGE))
             lives = await self.adopt([saga_id for saga_id, _ in page], epochs)
-            shown = dict(page)
-            for live in lives:
-                await self._show_as_it_is(live, shown[live.saga_id])
+            await self._show_as_they_are(lives, dict(page))
             if len(page) < PAGE:
                 return
             after = page[-1][0]
@@ -69,11 +75,15 @@ class TakingUp:
         finally:
             self.reading -= 1
 
-    async def _show_as_it_is(self, live: Live, shown: str | None) -> None:
-        """The index may show a saga as parked since nobody could run it."""
-        is_ours = self._holds.holds(live.shard)
-        if is_ours and live.state is not None and shown is not None and shown != live.state.parked:
-            await self._loader.show_parked(live.saga_id, live.state.parked)
+    async def _show_as_they_are(self, lives: Sequence[Live], shown: Mapping[str, str | None]) -> None:
+        """The index may show sagas as parked since nobody could run them."""
+        reasons: dict[str, str | None] = {}
+        for live in lives:
+            before, holds = shown[live.saga_id], self._holds.holds(live.shard)
+            if holds and live.state is not None and before is not None and before != live.state.parked:
+                reasons[live.saga_id] = live.state.parked
+        if reasons:
+            await self._asked(partial(self._crew.show_parked, reasons, at=self._timers.now()))
 
     async def place_all(self) -> None:
         """Say in the index where sagas belong of which it does not tell that.

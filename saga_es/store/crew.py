@@ -212,7 +212,8 @@ class CrewRows(Protocol):
     def select_ended(self, saga_ids: Sequence[str]) -> Sequence[str]: ...
     def select_open_lanes(self) -> Sequence[str]: ...
     def select_going_on(self, lane: str) -> str | None: ...
-    def update_parked_in(self, lane: str, reason: str, at: datetime) -> None: ...
+    def update_parked_in(self, lane: str, reason: str, at: datetime, limit: int) -> int: ...
+    def update_parked(self, reasons: Mapping[str, str | None], at: datetime) -> None: ...
     def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening: ...
     def apart(self) -> CrewRows: ...
     def close(self) -> None: ...
@@ -348,10 +349,18 @@ class Crew:
         with self._reaching():
             return self._rows.select_going_on(lane)
 
-    def park(self, lane: str, reason: str, *, at: datetime) -> None:
-        """Show a lane's open sagas as parked, in the index alone."""
+    def park(self, lane: str, reason: str, *, at: datetime, limit: int) -> int:
+        """Show some of a lane's open sagas as parked, in the index alone, and return how many.
+
+        None where a worker has come meanwhile that can run them.
+        """
         with self._reaching():
-            self._rows.update_parked_in(lane, reason, at)
+            return self._rows.update_parked_in(lane, reason, at, limit)
+
+    def show_parked(self, reasons: Mapping[str, str | None], *, at: datetime) -> None:
+        """Show open sagas as parked for these reasons, or as not, in the index alone."""
+        with self._reaching():
+            self._rows.update_parked(reasons, at)
 
     def apart(self) -> Crew:
         """Return the same over a connection of its own, that no other question holds up; to be closed by the caller."""

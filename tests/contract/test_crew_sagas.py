@@ -98,10 +98,10 @@ def test_lanes_that_no_worker_can_run_can_be_shown_as_parked_whole(store):
     assert set(store.crew.open_lanes()) == {OLD.key, NEW.key}
     assert store.crew.going_on(OLD.key) == A
     store.crew.leave("ann")
-    store.crew.park(OLD.key, "bob can run it", at=NOON)
+    store.crew.park(OLD.key, "bob can run it", at=NOON, limit=9)
     assert store.crew.going_on(OLD.key) == A
     store.crew.retire("bob")
-    store.crew.park(OLD.key, "no code \0 for it", at=NOON)
+    store.crew.park(OLD.key, "no code \0 for it", at=NOON, limit=9)
     assert store.crew.going_on(OLD.key) is None
     assert store.crew.going_on(NEW.key) == C
     assert {it.saga_id: it.parked for it in store.find().items} == {
@@ -109,7 +109,28 @@ def test_lanes_that_no_worker_can_run_can_be_shown_as_parked_whole(store):
         B: None,
         C: None,
     }
-    store.crew.park(OLD.key, "another reason", at=NOON)
+    store.crew.park(OLD.key, "another reason", at=NOON, limit=9)
     assert store.summary(A).parked == "no code \ufffd for it"
     put(store, A, history(2)[1:], is_open=False, **ENDED)
     assert store.crew.open_lanes() == [NEW.key]
+
+
+@pytest.mark.promise("owner.deploy")
+def test_a_lane_is_shown_as_parked_in_pages(store):
+    ids = [id_in(number) for number in range(5)]
+    for saga_id in ids:
+        store.append([next_of(store, saga_id)])
+    store.crew.retire("ann")
+    store.crew.retire("bob")
+    assert [store.crew.park(OLD.key, "no code", at=NOON, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert {it.parked for it in store.find().items} == {"no code"}
+
+
+@pytest.mark.promise("owner.deploy")
+def test_many_are_shown_as_they_are_at_once_and_what_has_ended_is_never_parked(store):
+    for saga_id in (A, B, C):
+        store.append([next_of(store, saga_id, parked="no code")])
+    put(store, C, history(2)[1:], is_open=False, **ENDED)
+    store.crew.show_parked({A: None, B: "its own \0 reason", C: "late", "nobody": None}, at=NOON)
+    shown = {it.saga_id: it.parked for it in store.find().items}
+    assert shown == {A: None, B: "its own \ufffd reason", C: None}

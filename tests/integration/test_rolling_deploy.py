@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.support.engines import (
     ids_of,
     name_of,
     numbers,
+    poke,
     settled,
     until,
 )
@@ -51,8 +53,8 @@ class Weighed(Saga[Trip], name="parcel", version=2):
         return await self.calls.make(self.engine, attempt)
 
 
-def old_worker(address, calls: Calls) -> SagaEngine:
-    return engine(address, "old", calls, kinds=[Parcel])
+def old_worker(address, calls: Calls, **settings: Any) -> SagaEngine:
+    return engine(address, "old", calls, kinds=[Parcel], **settings)
 
 
 def new_worker(address, calls: Calls) -> SagaEngine:
@@ -176,14 +178,14 @@ def test_a_saga_is_shown_as_parked_only_while_no_worker_can_run_it(shared: Place
     async def main():
         calls = Calls()
         async with any_client(shared.address) as outside:
-            async with old_worker(shared.address, calls) as old:
+            async with old_worker(shared.address, calls, lease=timedelta(seconds=1)) as old:
                 async with new_worker(shared.address, calls) as new:
                     ids = [id_in(number, "weighed") for number in (3, 200)]
                     for saga_id in ids:
                         await new.start(Weighed, MARIA, saga_id=saga_id)
                         await seen(outside, saga_id, "SignalAwaited")
                     both = await parked(outside)
-                while len(await parked(outside)) < 2:  # the old worker was told that the new one left
+                while len(await parked(outside)) < 2:  # two leases after the new one left
                     pass
                 alone = await parked(outside)
                 late = await outside.start(Weighed, MARIA, saga_id="started when nobody could")
@@ -208,6 +210,27 @@ def test_a_saga_is_shown_as_parked_only_while_no_worker_can_run_it(shared: Place
     assert calls.by("old") == []
     assert calls.twice == []
     assert {it.state.status for it in histories} == {"succeeded"}
+
+
+@pytest.mark.promise("owner.deploy")
+def test_a_worker_that_only_restarts_leaves_nothing_shown_as_parked(shared: Place):
+    async def main():
+        calls = Calls()
+        async with any_client(shared.address) as outside, old_worker(shared.address, calls) as old:
+            async with new_worker(shared.address, calls) as new:
+                await new.start(Weighed, MARIA, saga_id="w")
+                await seen(outside, "w", "SignalAwaited")
+            follower = old._works._follower
+            await until(lambda: len(follower._living) == 1)  # it knows that the new one has left
+            await follower._unmanned.looked()
+            meanwhile = await parked(outside)
+            follower._unmanned._manned.clear()  # as if that were long ago
+            poke(shared.open())
+            while not await parked(outside):
+                pass
+            return meanwhile
+
+    assert drive(main()) == {}
 
 
 @pytest.mark.promise("case.definition-changed")

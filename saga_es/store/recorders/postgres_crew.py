@@ -163,9 +163,14 @@ QUERIES: Final = {
     ),
     "going_on": "SELECT saga_id FROM {index} WHERE lane = %s AND is_open AND parked IS NULL LIMIT 1",
     "park": (
-        "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s"
-        " WHERE lane = %(lane)s AND is_open AND parked IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM {workers} WHERE %(lane)s = ANY(lanes))"
+        "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s WHERE is_open AND parked IS NULL AND saga_id IN"
+        " (SELECT saga_id FROM {index} WHERE lane = %(lane)s AND is_open AND parked IS NULL LIMIT %(limit)s)"
+        " AND NOT EXISTS (SELECT 1 FROM {workers} WHERE %(lane)s = ANY(lanes)) RETURNING 1"
+    ),
+    "show": (
+        "UPDATE {index} AS i SET parked = p.reason, changed_at = %(at)s"
+        " FROM unnest(%(saga_ids)s::text[], %(reasons)s::text[]) AS p (saga_id, reason)"
+        " WHERE i.saga_id = p.saga_id AND (i.is_open OR p.reason IS NULL)"
     ),
 }
 
@@ -305,8 +310,13 @@ class PostgresCrew:
         rows = self._ask("going_on", (lane,))
         return str(rows[0][0]) if rows else None
 
-    def update_parked_in(self, lane: str, reason: str, at: datetime) -> None:
-        self._ask("park", {"reason": storable(reason), "at": micros(at), "lane": lane})
+    def update_parked_in(self, lane: str, reason: str, at: datetime, limit: int) -> int:
+        values = {"reason": storable(reason), "at": micros(at), "lane": lane, "limit": limit}
+        return len(self._ask("park", values))
+
+    def update_parked(self, reasons: Mapping[str, str | None], at: datetime) -> None:
+        listed = [*map(storable, reasons.values())]
+        self._ask("show", {"saga_ids": [*reasons], "reasons": listed, "at": micros(at)})
 
     def listen(self, worker: str, on_news: Callable[[str], None]) -> PostgresListener:
         return PostgresListener(self._datastore.connect, CHANNEL + worker, on_news)
