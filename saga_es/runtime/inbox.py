@@ -23,7 +23,7 @@ from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timer, Timers
 from saga_es.store.crew import Lane, Shard
-from saga_es.store.inbox import AskedStart, ClaimLost, Inbox, Scope
+from saga_es.store.inbox import AskedStart, ClaimLost, Inbox, Part, Scope
 
 MOST: Final = 100
 """Rows in hand at the same time."""
@@ -61,7 +61,7 @@ class InboxReader:
         self._ensure_recorded = ensure_recorded
         self._in_hand: set[int] = set()
         self._done: list[int] = []
-        self._refused: dict[int, Exception] = {}
+        self._refused: dict[int, tuple[Exception, bool]] = {}  # and whether only for want of a definition
         self._more = False  # than were taken in hand
         self._stopped = False
         self._timer: Timer | None = None
@@ -110,10 +110,17 @@ class InboxReader:
     def _scope(self) -> Scope:
         return Scope(
             beside=frozenset(self._in_hand),
-            definitions=self._registry.names,
-            shards={shard.number for shard in self._holds.shards if self._holds.may_begin(shard)},
-            known={lane.definition for lane in self._known()} | {*self._registry.names},
+            mine=[self._part(definition) for definition in self._registry.definitions],
+            known={(it.definition, it.version) for it in self._known()}
+            | {(it.name, it.version) for it in self._registry.definitions},
         )
+
+    def _part(self, definition: SagaDefinition) -> Part:
+        """Return which starts of a definition fall to this worker just now."""
+        lane, may_begin = definition.lane, self._holds.may_begin
+        shards = {it.number for it in self._holds.shards if it.lane == lane and may_begin(it)}
+        is_highest = self._registry.versions(definition.name)[-1] == definition.version
+        return Part(definition.name, definition.version, is_highest, shards)
 
     def _is_ours(self, row: AskedStart) -> bool:
         """Whether nobody else can start it, or should."""
@@ -130,7 +137,8 @@ class InboxReader:
             bindings, make = self._checked(row)
             await self._ensure_recorded(bindings.definition, row.saga_id)
         except Exception as error:  # noqa: BLE001 - one row's fault stops no other
-            self._answered(row.number, error)
+            is_unknown = self._registry.get(row.definition, row.version) is None
+            self._answered(row.number, error, is_unknown=is_unknown)
             return
         done = partial(self._answered, row.number)
         self._manager.submit(row.saga_id, Ask(make, done, bindings.definition, bindings, claim=row.number))
@@ -159,14 +167,14 @@ class InboxReader:
         problem = f"version {row.version} of {row.definition!r} is not registered with this engine (known: {listed})"
         return InvalidInput("definition_version", problem=problem)
 
-    def _answered(self, number: int, error: Exception | None) -> None:
+    def _answered(self, number: int, error: Exception | None, *, is_unknown: bool = False) -> None:
         if error is None:
             self._done.append(number)
         elif isinstance(error, PASSING):
             self._in_hand.discard(number)
             self._more = False  # not at once again: what passes takes its time
         else:
-            self._refused[number] = error
+            self._refused[number] = error, is_unknown
         self._go_on_with_more()
 
     def _go_on_with_more(self) -> None:
@@ -181,9 +189,11 @@ class InboxReader:
             await self._loader.read(partial(self._inbox.remove, done))
             self._done = self._done[len(done) :]
             self._in_hand.difference_update(done)
-        for number, error in tuple(self._refused.items()):
+        for number, (error, is_unknown) in tuple(self._refused.items()):
             words = f"{type(error).__name__}: {error}"
             at = self._timers.now()
-            await self._loader.read(partial(self._inbox.set_aside, number, words, at=at))
+            await self._loader.read(
+                partial(self._inbox.set_aside, number, words, at=at, only_unknown=is_unknown)
+            )
             self._refused.pop(number)
             self._in_hand.discard(number)

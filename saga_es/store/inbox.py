@@ -49,19 +49,33 @@ class ClaimLost(SagaError):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Of the starts of one definition and version, those that fall to a worker.
+
+    Attributes:
+        is_highest: whether it is the version for rows that ask for none.
+        shards: numbers, of 256.
+    """
+
+    definition: str
+    version: int
+    is_highest: bool
+    shards: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Which rows of the inbox are looked for.
 
     Attributes:
         beside: rows in hand, which are not.
-        definitions: those that are known here; of their sagas only these ``shards`` of 256 are.
-        known: those that any worker knows; what asks for another is everybody's.
+        mine: those that are.
+        known: definitions and versions that any worker knows; what asks for another is everybody's.
     """
 
     beside: Collection[int]
-    definitions: Collection[str]
-    shards: Collection[int]
-    known: Collection[str]
+    mine: Collection[Part]
+    known: Collection[tuple[str, int]]
 
 
 class InboxRows(Protocol):
@@ -70,7 +84,7 @@ class InboxRows(Protocol):
     def select_asked(self, limit: int, scope: Scope) -> Sequence[AskedStart]: ...
     def select_held(self, saga_id: str) -> HeldStart | None: ...
     def delete_asked(self, numbers: Sequence[int]) -> None: ...
-    def update_error(self, number: int, error: str, at: datetime) -> None: ...
+    def update_error(self, number: int, error: str, at: datetime, *, only_unknown: bool) -> None: ...
 
 
 class Inbox:
@@ -103,7 +117,10 @@ class Inbox:
         with self._reaching():
             self._rows.delete_asked(list(numbers))
 
-    def set_aside(self, number: int, error: str, *, at: datetime) -> None:
-        """Leave a row for an operator, with why it can't be started."""
+    def set_aside(self, number: int, error: str, *, at: datetime, only_unknown: bool = False) -> None:
+        """Leave a row for an operator, with why it can't be started.
+
+        With ``only_unknown`` not where the store knows of a worker that has the definition: it came just now.
+        """
         with self._reaching():
-            self._rows.update_error(number, error, at)
+            self._rows.update_error(number, error, at, only_unknown=only_unknown)

@@ -12,6 +12,7 @@ from saga_es.errors import UnknownDefinition
 from saga_es.store.crew import SHARDS
 from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, types
 from tests.support.engines import (
+    NEVER,
     Calls,
     Errand,
     Parcel,
@@ -321,3 +322,52 @@ def test_an_unknown_definition_is_set_aside_only_where_no_worker_that_lives_know
     assert known == []
     assert aside["late"].startswith("UnknownDefinition: ")
     assert aside["newer"].startswith("InvalidInput: ")
+
+
+@pytest.mark.promise("call.start_in", "owner.deploy")
+def test_who_has_not_heard_of_a_newcomer_sets_nothing_aside_that_the_newcomer_knows(inbox: Inbox):
+    async def main():
+        calls = Calls()
+        outside, address = any_client(inbox.house.place.address), inbox.house.place.address
+        async with engine(address, "old", calls, kinds=[Parcel]) as old:
+            old._works._follower._membership._observe = lambda *_: None  # it hears of nobody from here on
+            async with engine(address, "new", calls, kinds=[Errand, Weighed], poll=NEVER) as new:
+                await until(lambda: new._works._inbox._looking is None)
+                with inbox.connect() as db:
+                    outside.start_in(db, Errand, MARIA, saga_id="errand")
+                    outside.start_in(db, Weighed, MARIA, saga_id="weighed")
+                reader = old._works._inbox
+                for _ in range(5):
+                    reader.begin()
+                    await until(lambda: reader._looking is None)
+                held = inbox.rows()
+            await until(lambda: all(error for _, error in inbox.rows()))
+            return held
+
+    assert drive(main()) == [("errand", None), ("weighed", None)]
+
+
+@pytest.mark.promise("call.start_in")
+def test_starts_that_fall_to_another_hold_up_nobodys_own(inbox: Inbox):
+    """More than are looked at in one go, of a worker that starts none of them for a while."""
+
+    async def main():
+        calls = Calls()
+        outside, address = any_client(inbox.house.place.address), inbox.house.place.address
+        async with (
+            engine(address, "old", calls, kinds=[Parcel, Errand]) as old,
+            engine(address, "new", calls, kinds=[Parcel], poll=NEVER) as new,
+        ):
+            await divided(old, new, kinds=[Parcel])
+            await until(lambda: len(numbers(old, Errand)) == SHARDS)
+            await until(lambda: new._works._inbox._looking is None)
+            (of_old,) = ids_of(old, 1)
+            number = min(numbers(new))
+            with inbox.connect() as db:
+                for skip in range(120):
+                    outside.start_in(db, Parcel, MARIA, saga_id=id_in(number, "slow", skip=skip))
+                outside.start_in(db, Parcel, MARIA, saga_id=of_old)
+            await settled(old, [of_old])
+            return len(inbox.rows())
+
+    assert drive(main()) == 120

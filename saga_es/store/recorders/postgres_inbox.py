@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, cast
 
+from saga_es.store.crew import SHARDS
 from saga_es.store.inbox import AskedStart, HeldStart, Scope
 from saga_es.store.index import storable
 from saga_es.store.recorders.connections import SagaPostgresDatastore
@@ -60,10 +61,15 @@ class PostgresInbox:
     def __init__(self, datastore: SagaPostgresDatastore, say: Composing, select: Reading) -> None:
         self._datastore, self._select = datastore, select
         self._asked = say.of(
-            "SELECT number, saga_id, definition, definition_version, input::text FROM {inbox}"
-            " WHERE error IS NULL AND number <> ALL(%s::bigint[]) AND (definition <> ALL(%s::text[])"
-            " OR (definition = ANY(%s::text[])"
-            " AND get_byte(decode(md5(convert_to(saga_id, 'UTF8')), 'hex'), 0) = ANY(%s::integer[])))"
+            "SELECT number, saga_id, definition, definition_version, input::text FROM {inbox} AS asked"
+            " WHERE error IS NULL AND number <> ALL(%s::bigint[]) AND (EXISTS ("
+            " SELECT 1 FROM unnest(%s::text[], %s::bigint[], %s::boolean[], %s::text[])"
+            " AS mine (definition, version, is_highest, shards) WHERE mine.definition = asked.definition"
+            " AND (definition_version = mine.version OR (definition_version IS NULL AND is_highest))"
+            " AND get_bit(shards::bit(256), get_byte(decode(md5(convert_to(saga_id, 'UTF8')), 'hex'), 0)) = 1)"
+            " OR NOT EXISTS (SELECT 1 FROM unnest(%s::text[], %s::bigint[]) AS known (definition, version)"
+            " WHERE known.definition = asked.definition"
+            " AND (definition_version IS NULL OR definition_version = known.version)))"
             " ORDER BY number LIMIT %s"
         )
         self._held = say.of(
@@ -74,11 +80,20 @@ class PostgresInbox:
             " FOR UPDATE SKIP LOCKED)"  # as above: an operator's open transaction holds up no other row
         )
         self._delete = say.of("DELETE FROM {inbox} WHERE " + free)
-        self._update = say.of("UPDATE {inbox} SET error = %s, failed_at = %s WHERE " + free)
+        set_aside = "UPDATE {inbox} AS asked SET error = %s, failed_at = %s WHERE "
+        self._update = say.of(set_aside + free)
+        self._update_unknown = say.of(
+            set_aside
+            + free
+            + " AND NOT EXISTS (SELECT 1 FROM {workers} AS w JOIN {lanes} AS l ON l.lane = ANY(w.lanes)"
+            " WHERE l.definition = asked.definition"
+            " AND (asked.definition_version IS NULL OR asked.definition_version = l.definition_version))"
+        )
 
     def select_asked(self, limit: int, scope: Scope) -> Sequence[AskedStart]:
-        known, mine = [*scope.known], [*scope.definitions]
-        rows = self._select(self._asked, [[*scope.beside], known, mine, [*scope.shards], limit])
+        mine = [(it.definition, it.version, it.is_highest, _bits(it.shards)) for it in scope.mine]
+        values = [[*scope.beside], *_columns(mine, 4), *_columns(scope.known, 2), limit]
+        rows = self._select(self._asked, values)
         return [AskedStart(*row) for row in cast("list[tuple[int, str, str, int | None, str]]", rows)]
 
     def select_held(self, saga_id: str) -> HeldStart | None:
@@ -89,6 +104,16 @@ class PostgresInbox:
         with self._datastore.get_connection() as connection:
             connection.execute(self._delete, [numbers])
 
-    def update_error(self, number: int, error: str, at: datetime) -> None:
+    def update_error(self, number: int, error: str, at: datetime, *, only_unknown: bool) -> None:
+        query = self._update_unknown if only_unknown else self._update
         with self._datastore.get_connection() as connection:
-            connection.execute(self._update, [storable(error), at, [number]])
+            connection.execute(query, [storable(error), at, [number]])
+
+
+def _columns(rows: Iterable[tuple[object, ...]], count: int) -> list[list[object]]:
+    """Return the columns of some rows, for unnest."""
+    return [*map(list, zip(*rows, strict=True))] or [[] for _ in range(count)]
+
+
+def _bits(shards: Collection[int]) -> str:
+    return "".join("1" if number in shards else "0" for number in range(SHARDS))
