@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from saga_es.errors import StoreUnavailable, VersionConflict
-from saga_es.store.crew import Fenced
 from saga_es.store.port import Append, Store
+from saga_es.store.shards import Fenced
 
 Done = Callable[[Exception | None], None]
 """Takes ``None`` once the append is durable, or why it is not recorded."""

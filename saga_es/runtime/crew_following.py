@@ -22,8 +22,9 @@ from saga_es.runtime.taking_up import TakingUp
 from saga_es.runtime.threads import Aside
 from saga_es.runtime.timers import Timer, Timers
 from saga_es.runtime.unmanned import Unmanned
-from saga_es.store.crew import Call, Crew, Lane, Listening, Member, Shard
+from saga_es.store.crew import Crew, Listening, Member
 from saga_es.store.port import Store
+from saga_es.store.shards import Call, Lane, Shard
 
 SELDOM: Final = timedelta(seconds=1)
 """Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
@@ -69,20 +70,25 @@ class CrewFollower:
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
         self._unmanned = Unmanned(crew, loader=loader, timers=timers, lease=settings.lease)
-        self._membership = Membership(
+        self._membership = self._make_membership(registry, settings, chance)
+        manager.on_fenced = self._membership.fenced
+        manager.watchers.on_elsewhere = self._watched_elsewhere
+
+    def _make_membership(
+        self, registry: Registry, settings: Settings, chance: Callable[[], float]
+    ) -> Membership:
+        return Membership(
             self._apart,
-            holds,
+            self.holds,
             lanes=[Lane.of(definition) for definition in registry.definitions],
             aside=self._aside,
-            hands=manager,
+            hands=self._manager,
             settings=settings,
             chance=chance,
-            url=store.url,
+            url=self._store.url,
             gain=self._gain,
             observe=self._observe,
         )
-        manager.on_fenced = self._membership.fenced
-        manager.watchers.on_elsewhere = self._watched_elsewhere
 
     async def begin(self) -> None:
         """Become one of the crew, and take up the sagas of what falls to it."""

@@ -13,8 +13,9 @@ from saga_es.model.react import react
 from saga_es.model.times import later
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
-from saga_es.runtime.live import Live
+from saga_es.runtime.live import Live, attempt_id
 from saga_es.runtime.ownership import Ownership
+from saga_es.runtime.places import Places
 from saga_es.runtime.timers import Timers
 
 
@@ -29,11 +30,12 @@ class Effects:
         clock: Clock,
         defaults: Defaults,
         ownership: Ownership,
+        places: Places,
         wake: Callable[[Live], None],
         hunger: Callable[[Live], None],
     ) -> None:
         self._dispatcher, self._timers, self._clock, self._defaults = dispatcher, timers, clock, defaults
-        self._ownership, self._wake, self._hunger = ownership, wake, hunger
+        self._ownership, self._places, self._wake, self._hunger = ownership, places, wake, hunger
         self._stopped = False
 
     def stop(self) -> None:
@@ -48,8 +50,8 @@ class Effects:
 
         Args:
             live: the saga; nothing is done where its code is not at hand, or another engine moves it on.
-            reissue: the attempts were dispatched by an earlier engine: the same key and number again, with
-                their timeout anew, since an outage is not a timeout.
+            reissue: the attempts were dispatched by an earlier engine: the same key and number again, as there is
+                room for them, with their timeout anew, since an outage is not a timeout.
         """
         if self._stopped or live.state is None or live.definition is None or live.bindings is None:
             return
@@ -59,9 +61,9 @@ class Effects:
         for effect in react(live.definition, live.state, live.handed):
             match effect:
                 case RunAttempt():
-                    index = live.definition.graph.index[effect.step]
-                    live.hand_out(effect, index)
-                    self._run(live, effect, index, reissue=reissue)
+                    if reissue:
+                        live.reissued.add(attempt_id(effect))
+                    self._run(live, effect)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
                 case WakeAt():
@@ -70,16 +72,23 @@ class Effects:
                     self._hunger(live)
         self._set_alarm(live, due)
 
-    def _run(self, live: Live, attempt: RunAttempt, index: int, *, reissue: bool) -> None:
+    def _run(self, live: Live, attempt: RunAttempt) -> None:
         assert live.definition is not None  # noqa: S101 - carry_out has looked
         assert live.bindings is not None  # noqa: S101 - the same
-        if reissue:
-            live.reissued.add((attempt.step, attempt.op, attempt.round, attempt.number))
+        is_reissued = attempt_id(attempt) in live.reissued
+        index = live.definition.graph.index[attempt.step]
+        if is_reissued:  # else its place was reserved when its dispatch was decided
+            held = self._dispatcher.in_flight_of(live.saga_id)
+            if not self._places.may_resume(held):
+                if self._ownership.may_begin(live.shard):  # else it is woken when it may
+                    self._places.wait_to_resume(live.saga_id, held)
+                return
             timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
             attempt = replace(
                 attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
             )
-        self._dispatcher.run(attempt, live.bindings, reissued=reissue)
+        live.hand_out(attempt, index)
+        self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
 
     def hand_back(self, live: Live, report: Report) -> None:
         """An attempt's answer is recorded: it is no longer in hand."""

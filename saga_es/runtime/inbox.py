@@ -22,8 +22,8 @@ from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.timers import Timer, Timers
-from saga_es.store.crew import Lane, Shard
 from saga_es.store.inbox import AskedStart, ClaimLost, Inbox, Part, Scope
+from saga_es.store.shards import Lane, Shard
 
 MOST: Final = 100
 """Rows in hand at the same time."""

@@ -16,7 +16,7 @@ from saga_es.model.react import Handed
 from saga_es.model.state import SagaState
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
-from saga_es.store.crew import Shard, number_of
+from saga_es.store.shards import Shard, number_of
 
 MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
@@ -62,7 +62,8 @@ class Live:
         numbers: of these: (op, node) to (round, number).
         loading: the last load; it may be done.
         newest: the version that the log was seen to have since the saga was last read, or 0.
-        reissued: (step, op, round, number) of calls issued again after a crash.
+        reissued: attempts that were begun before this engine held the saga, and are made again, each by its
+            ``attempt_id``.
         number: of its shard.
         incompatible: why nothing here can run it, or ``None``.
         is_stale: another engine may have moved it on, and left attempts in flight.
@@ -171,6 +172,11 @@ class Live:
         return not state.is_open and not self.handed.actions and not self.handed.undos
 
 
+def attempt_id(attempt: RunAttempt | Report) -> tuple[str, str, int, int]:
+    """Return which of a saga's attempts this is: step, op, round, number."""
+    return attempt.step, attempt.op, attempt.round, attempt.number
+
+
 def outcome(live: Live, report: Report, **moment: Any) -> RecordOutcome:
     """Return the command that records an attempt's answer; made in its turn, on what is known of the saga then."""
     return RecordOutcome(
@@ -179,7 +185,7 @@ def outcome(live: Live, report: Report, **moment: Any) -> RecordOutcome:
         round=report.round,
         attempt=report.number,
         outcome=report.outcome,
-        reissued=(report.step, report.op, report.round, report.number) in live.reissued,
+        reissued=attempt_id(report) in live.reissued,
         probed=report.probed,
         **moment,
     )

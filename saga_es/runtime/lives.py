@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from saga_es.runtime.live import Live
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 
 
 class Lives(dict[str, Live]):

@@ -15,8 +15,8 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Live
 from saga_es.runtime.registry import Fit, Registry
 from saga_es.runtime.threads import Threads, awaited
-from saga_es.store.crew import NO_LANE, Shard, number_of
 from saga_es.store.port import Store
+from saga_es.store.shards import NO_LANE, Shard, number_of
 from saga_es.store.stream import Stream
 
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from saga_es.errors import StoreInUse, StoreUnavailable
 from saga_es.runtime.ownership import Holds
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.shares import balance
-from saga_es.store.crew import Crew, Fenced, Lane, Member, Muster, Shard
+from saga_es.store.crew import Crew, Member, Muster
 from saga_es.store.processes import is_dead, this_process
+from saga_es.store.shards import Fenced, Lane, Shard
 
 T = TypeVar("T")
 

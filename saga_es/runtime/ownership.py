@@ -8,7 +8,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from saga_es.runtime.recording import NOBODY
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 
 
 class Ownership(Protocol):

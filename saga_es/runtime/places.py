@@ -39,10 +39,23 @@ class Places:
             free -= len(self._hungry)  # one each for those who have waited longer
         return max(0, min(self._most_of_one - _in_flight_of(state), free))
 
+    def may_resume(self, held: int) -> bool:
+        """Whether an attempt that is recorded as in flight may be made again, by a saga that holds so many places."""
+        return not self.is_shut and self._free > 0 and held < self._most_of_one
+
     def wait(self, state: SagaState) -> None:
         """Note that a saga could go on, and has no room: it is fed in its turn."""
-        if not self.is_shut and _in_flight_of(state) < self._most_of_one:
-            self._hungry[state.saga_id] = None
+        if _in_flight_of(state) < self._most_of_one:
+            self._wait(state.saga_id)
+
+    def wait_to_resume(self, saga_id: str, held: int) -> None:
+        """Note that a saga has attempts to make again; one that holds all it may goes on by itself."""
+        if held < self._most_of_one:
+            self._wait(saga_id)
+
+    def _wait(self, saga_id: str) -> None:
+        if not self.is_shut:
+            self._hungry[saga_id] = None
             self.feed_soon()
 
     def feed_soon(self) -> None:

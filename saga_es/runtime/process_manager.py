@@ -22,9 +22,9 @@ from saga_es.runtime.timers import Timers
 from saga_es.runtime.turns import Turn, Turns
 from saga_es.runtime.watchers import Watchers
 from saga_es.runtime.writer import Writer
-from saga_es.store.crew import Fenced, Shard
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.port import Store
+from saga_es.store.shards import Fenced, Shard
 
 RELOAD_DELAY = timedelta(milliseconds=100)
 
@@ -51,9 +51,7 @@ class ProcessManager:
     ) -> None:
         self._writer, self._loader, self._ownership = writer, loader, ownership
         self._lives = Lives()
-        self.watchers = Watchers(
-            self._lives, live=self.live, is_ours=self._is_ours, touch=self._touch, reload=self._reload
-        )
+        self.watchers = Watchers(self._lives, self.live, self._is_ours, self._touch, self._reload)
         self._dirty: dict[str, Live] = {}
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +71,7 @@ class ProcessManager:
             clock=clock,
             defaults=defaults,
             ownership=ownership,
+            places=places,
             wake=self._wake,
             hunger=self._hunger,
         )

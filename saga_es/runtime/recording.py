@@ -11,8 +11,8 @@ from pydantic import JsonValue
 from saga_es.model.events import Event, Recorded
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
-from saga_es.store.crew import Shard
 from saga_es.store.port import Append, Store
+from saga_es.store.shards import Shard
 
 NOBODY: Final[Mapping[str, JsonValue]] = {}
 """What is recorded beside events that nobody answers for but who asked."""

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from saga_es.store.crew import SHARDS, Member, Shard
+from saga_es.store.crew import Member
+from saga_es.store.shards import SHARDS, Shard
 
 
 @dataclass(frozen=True, slots=True)

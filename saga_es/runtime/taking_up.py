@@ -12,7 +12,8 @@ from saga_es.runtime.ownership import Holds
 from saga_es.runtime.patience import Patience
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.timers import Timers
-from saga_es.store.crew import NO_LANE, Crew, Shard
+from saga_es.store.crew import Crew
+from saga_es.store.shards import NO_LANE, Shard
 
 T = TypeVar("T")
 

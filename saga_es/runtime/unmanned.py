@@ -33,7 +33,7 @@ class Unmanned:
         self._task: asyncio.Task[None] | None = None
 
     def look(self, worker: str, living: Sequence[Member]) -> None:
-        """Note who can run what; the first of the living shows what none of them can."""
+        """Note who can run what; the first of the living shows what none of them can, and forgets calls to nobody."""
         now = self._loop.time()
         self._manned.update((lane, now) for member in living for lane in member.lanes)
         first = min((member.worker for member in living), default=None)
@@ -54,6 +54,7 @@ class Unmanned:
     async def _show(self, spared: set[str]) -> None:
         try:
             with suppress(StoreUnavailable):  # the next look tries again
+                await self._loader.read(self._crew.forget_calls)
                 for lane in await self._loader.read(self._crew.open_lanes):
                     reason = None if lane in spared else await self._loader.read(partial(self._why, lane))
                     while reason is not None and await self._loader.read(partial(self._park, lane, reason)):

@@ -24,7 +24,6 @@ class Watchers:
     def __init__(
         self,
         lives: Lives,
-        *,
         live: Callable[[str], Live],
         is_ours: Callable[[Live], bool],
         touch: Callable[[Live], None],

@@ -34,9 +34,10 @@ from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awa
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.writer import Writer
 from saga_es.store.address import open_store, shown
-from saga_es.store.crew import SHARDS, Owned, Shard, WorkerInfo
+from saga_es.store.crew import Owned, WorkerInfo
 from saga_es.store.port import Store
 from saga_es.store.processes import this_process
+from saga_es.store.shards import SHARDS, Shard
 
 DRAWS: Final = 64
 """Of ids, before one is taken that is another engine's; with ten engines a thousandth of them."""

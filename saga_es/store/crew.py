@@ -2,60 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
-from saga_es.errors import SagaError
-from saga_es.model.definition import SagaDefinition
-
-SHARDS: Final = 256
-"""Of each lane."""
-
-NO_LANE: Final = ""
-"""Where sagas are that can't be read: nobody's."""
-
-
-class Shard(NamedTuple):
-    """What is owned: a part of the sagas that the same code can go on with.
-
-    Attributes:
-        lane: of their definition: its name, version and structure. A worker owns of those it knows
-            alone, so that a deploy can go on with old and new workers side by side.
-        number: from the saga's id, 0 to 255.
-    """
-
-    lane: str
-    number: int
-
-    @classmethod
-    def of(cls, definition: SagaDefinition, saga_id: str) -> Shard:
-        return cls(definition.lane, number_of(saga_id))
-
-
-Fence = tuple[Shard, int]
-"""A shard, and the epoch in which it is held."""
-
-
-def number_of(saga_id: str) -> int:
-    """Return a saga's shard among those of its lane: the first byte of its id's MD5."""
-    return hashlib.md5(saga_id.encode(), usedforsecurity=False).digest()[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A lane, and what it is called for people."""
-
-    key: str
-    definition: str
-    version: int
-
-    @classmethod
-    def of(cls, definition: SagaDefinition) -> Lane:
-        return cls(definition.lane, definition.name, definition.version)
+from saga_es.store.shards import HeldCall, Lane, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,50 +59,6 @@ class Muster:
     members: tuple[Member, ...]
     holds: Mapping[Shard, int]
     lanes: tuple[Lane, ...]
-
-
-class Call(NamedTuple):
-    """Somebody else than its owner appended to a saga.
-
-    Attributes:
-        version: which it has by that, at least.
-    """
-
-    saga_id: str
-    version: int
-
-
-class HeldCall(NamedTuple):
-    """A call that waits for the saga's owner, by its number."""
-
-    number: int
-    call: Call
-
-
-class Fenced(SagaError):
-    """Shards were lost before a commit: what was to be appended to their sagas is another worker's to decide."""
-
-    def __init__(self, lost: Collection[Fence]) -> None:
-        self.lost = frozenset(lost)
-        listed = ", ".join(f"{shard.lane}/{shard.number} epoch {epoch}" for shard, epoch in sorted(self.lost))
-        super().__init__(
-            f"another worker has taken over what this one held ({listed}); nothing was recorded."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What goes into a batch's transaction beside its events and index rows.
-
-    Attributes:
-        claims: rows of the inbox to be removed.
-        fences: what has to be held still, or nothing is written.
-        calls: for the owners: which sagas were appended to by others than these.
-    """
-
-    claims: Sequence[int] = ()
-    fences: Sequence[Fence] = ()
-    calls: Sequence[tuple[Shard, Call]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +112,7 @@ class CrewRows(Protocol):
     def delete_worker(self, worker: str) -> None: ...
     def select_calls(self, worker: str, limit: int) -> Sequence[HeldCall]: ...
     def delete_calls(self, numbers: Collection[int]) -> None: ...
+    def delete_calls_to_nobody(self) -> None: ...
     def select_open_in(
         self, shards: Collection[Shard], after: str, limit: int
     ) -> Sequence[tuple[str, str | None]]: ...
@@ -302,6 +212,11 @@ class Crew:
         """Forget calls: the sagas have been read since they were told."""
         with self._reaching():
             self._rows.delete_calls(numbers)
+
+    def forget_calls(self) -> None:
+        """Forget calls that have no owner to be told: whoever claims the shard reads its sagas anyway."""
+        with self._reaching():
+            self._rows.delete_calls_to_nobody()
 
     def open_in(
         self, shards: Collection[Shard], *, after: str, limit: int

@@ -11,7 +11,7 @@ from saga_es.errors import InvalidInput
 from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)

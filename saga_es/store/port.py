@@ -13,8 +13,9 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
-from saga_es.store.crew import Crew, Shard
+from saga_es.store.crew import Crew
 from saga_es.store.inbox import Inbox
+from saga_es.store.shards import Shard
 from saga_es.store.stream import Stream
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 
 DISPATCHES = ("StepDispatched", "CompensationDispatched")
 IN_ORDER = "SELECT originator_id, originator_version FROM saga_log ORDER BY notification_id"

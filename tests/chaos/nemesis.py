@@ -16,7 +16,7 @@ from random import Random
 
 import psycopg
 
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 from tests.chaos.worker import LEASE, application_name
 from tests.support import postgres
 

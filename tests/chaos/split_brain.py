@@ -19,7 +19,7 @@ from functools import partial
 
 from saga_es.store.address import open_store
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 from tests.chaos.epochs import marks_of
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.running import Plan, Stream, run, say

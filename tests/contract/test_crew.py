@@ -14,8 +14,9 @@ import pytest
 from saga_es.errors import SagaError, StoreInUse
 from saga_es.store.address import open_store
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import SHARDS, Fenced, Owned, Process, Shard
+from saga_es.store.crew import Owned, Process
 from saga_es.store.processes import this_process
+from saga_es.store.shards import SHARDS, Fenced, Shard
 from tests.integration.cutting_proxy import CuttingProxy
 from tests.support.workers import (
     FAR_AWAY,

@@ -12,9 +12,10 @@ import pytest
 
 from saga_es.errors import SagaError, VersionConflict
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import Call, Fenced, Shard
-from tests.support.stores import history, put
+from saga_es.store.shards import Call, Fenced, Shard
+from tests.support.stores import history, put, summary
 from tests.support.workers import (
+    NEW,
     OLD,
     claim,
     fall_silent,
@@ -32,6 +33,7 @@ WAITING = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 ONE, TWO, THREE = (Shard(OLD.key, number) for number in (1, 2, 3))
+NOBODYS = Shard(NEW.key, 7)  # of a lane that no worker ever had
 A, B, C = (id_in(shard.number) for shard in (ONE, TWO, THREE))
 
 
@@ -236,6 +238,20 @@ def test_a_call_waits_for_whoever_owns_the_shard_next(store):
     hand_over(store, ONE)
     assert calls_of(store, "ann") == []
     assert calls_of(store, "bob") == [Call(A, 1), Call(A, 2)]
+
+
+def test_calls_that_nobody_is_there_to_be_told_can_be_forgotten(store):
+    for saga_id in (A, B):
+        store.append([next_of(store, saga_id)])
+    put(store, C, history(1))
+    store.append([next_of(store, C)])  # of no shard
+    unknown = store.prepare(
+        "u", expected_version=0, events=history(1), summary=summary("u"), is_open=True, shard=NOBODYS
+    )
+    store.append([unknown])
+    store.crew.release("ann", [ONE])
+    store.crew.forget_calls()
+    assert [row["saga_id"] for row in say(store, "SELECT saga_id FROM {calls} ORDER BY number")] == [B, C]
 
 
 def test_an_append_that_is_refused_tells_nobody(store):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import NO_LANE, Call, Shard, number_of
+from saga_es.store.shards import NO_LANE, Call, Shard, number_of
 from tests.support.stores import ENDED, NOON, history, put
 from tests.support.workers import NEW, OLD, claim, id_in, join, next_of, shared
 

@@ -13,8 +13,9 @@ import pytest
 from saga_es import SagaEngine
 from saga_es.errors import StoreUnavailable
 from saga_es.store.address import open_store
-from saga_es.store.crew import Crew, HeldCall
+from saga_es.store.crew import Crew
 from saga_es.store.port import Store
+from saga_es.store.shards import HeldCall
 from tests.integration.engine.world import MARIA, SOON, drive
 from tests.support.engines import (
     NEVER,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,14 +11,13 @@ from datetime import timedelta
 import pytest
 
 from saga_es.errors import UnknownSaga
-from saga_es.runtime.loading import READERS
-from saga_es.store.crew import SHARDS, Listening, number_of
+from saga_es.store.crew import Listening
 from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_listener import PostgresListener
-from tests.integration.engine.world import MARIA, PATIENCE, SOON, drive, seen, told, types
+from saga_es.store.shards import SHARDS, number_of
+from tests.integration.engine.world import MARIA, SOON, drive, seen, told, types
 from tests.support.engines import (
     NEVER,
-    TURN,
     Calls,
     Errand,
     Parcel,
@@ -35,7 +33,7 @@ from tests.support.engines import (
     until,
 )
 from tests.support.stores import Place
-from tests.support.workers import id_in, members, shared
+from tests.support.workers import id_in, shared
 
 __all__ = ["shared"]
 STEPS = ("pack", "send", "thank")
@@ -361,40 +359,3 @@ def test_whoever_comes_waits_for_what_is_in_flight_no_longer_than_a_leaving_engi
     for history in histories:
         assert told(history, "StepSucceeded")[0] == {"step": "pack", "attempt": 1, "result": "B"}
         assert types(history).count("StepDispatched") == 3
-
-
-# -- what must not wait ------------------------------------------------------------------------------
-
-
-@pytest.mark.promise("owner.takeover", "case.store-goes-away")
-def test_an_engine_says_that_it_lives_however_busy_its_readers_are(shared: Place):
-    async def main():
-        gate, store = threading.Event(), shared.open()
-        async with engine(shared.address, "A", Calls(), lease=timedelta(seconds=1)) as first:
-            reading = [asyncio.ensure_future(first._works.loader.read(gate.wait)) for _ in range(READERS + 4)]
-            heard = {store.crew.muster("").members[0].heard_at}
-            while len(heard) < 4:
-                await asyncio.sleep(TURN)
-                heard.add(store.crew.muster("").members[0].heard_at)
-            gate.set()
-            await asyncio.gather(*reading)
-
-    drive(main())
-
-
-@pytest.mark.promise("owner.shares", "case.shutting-down")
-def test_whoever_leaves_is_gone_at_once_though_it_can_not_stop_listening(shared: Place):
-    async def main():
-        gate, store = threading.Event(), shared.open()
-        first = engine(shared.address, "A", Calls())
-        await first.__aenter__()
-        listening = first._works._follower._listening
-        stop, listening.stop = listening.stop, lambda: gate.wait(PATIENCE)
-        leaving = asyncio.ensure_future(first.__aexit__(None, None, None))
-        await until(lambda: members(store) == [])
-        assert not leaving.done()
-        gate.set()
-        stop()
-        await leaving
-
-    drive(main())

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from saga_es import Attempt, Retry, Saga, step
-from saga_es.store.crew import SHARDS, Lane, Process
+from saga_es.store.crew import Process
 from saga_es.store.processes import this_process
+from saga_es.store.shards import SHARDS, Lane
 from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, told, types
 from tests.support.engines import (
     NEVER,

@@ -12,7 +12,7 @@ from saga_es import Attempt, Retry, Saga, SagaEngine, step
 from saga_es.errors import Rejected
 from saga_es.runtime.ownership import Holds
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import SHARDS, Lane, Shard, number_of
+from saga_es.store.shards import SHARDS, Lane, Shard, number_of
 from tests.integration.engine.world import BY_ANN, MARIA, PATIENCE, SOON, Trip, drive, seen, types
 from tests.support.engines import (
     HOURLY,

@@ -9,7 +9,7 @@ import pytest
 
 from saga_es import Attempt, Saga, SagaClient, SagaEngine, signal, step
 from saga_es.errors import UnknownDefinition
-from saga_es.store.crew import SHARDS
+from saga_es.store.shards import SHARDS
 from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, types
 from tests.support.engines import (
     NEVER,

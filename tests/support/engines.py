@@ -14,7 +14,7 @@ from saga_es import Attempt, History, Retry, Saga, SagaClient, SagaEngine, Setti
 from saga_es.authoring.bindings import name_of as name_and_version
 from saga_es.errors import StoreUnavailable
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import SHARDS
+from saga_es.store.shards import SHARDS
 from saga_es.testing.invariants import check_history
 from tests.integration.engine.world import SOON, Trip
 from tests.support.workers import fall_silent, id_in, say

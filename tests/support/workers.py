@@ -12,8 +12,9 @@ import pytest
 
 from saga_es.model.definition import SagaDefinition
 from saga_es.store.application import SagaApplication
-from saga_es.store.crew import Lane, Process, Shard, number_of
+from saga_es.store.crew import Process
 from saga_es.store.port import Append
+from saga_es.store.shards import Lane, Shard, number_of
 from tests.support.stores import PLAN, Place, history, place_of, summary
 
 NEWER = SagaDefinition(name="trip", version=2, steps=PLAN.steps, order=PLAN.order)

@@ -16,7 +16,6 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
-from saga_es.store.crew import Beside, Fenced
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.index import IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
@@ -27,6 +26,7 @@ from saga_es.store.recorders.postgres_sql import PLACED, SHOWN, STEPS, STORED, T
 from saga_es.store.recorders.session_place import SessionPlace
 from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
 from saga_es.store.schema import EVENTS, SCHEMA_VERSION, steps_from
+from saga_es.store.shards import Beside, Fenced
 
 Row = tuple[object, ...]
 NOTHING: Final = Beside()

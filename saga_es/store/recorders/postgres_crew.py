@@ -10,12 +10,13 @@ from typing import Final, Protocol, cast
 from psycopg.rows import tuple_row
 from psycopg.sql import Literal
 
-from saga_es.store.crew import SHARDS, Call, HeldCall, Lane, Member, Muster, Process, Shard
+from saga_es.store.crew import Member, Muster, Process
 from saga_es.store.index import micros, storable
 from saga_es.store.processes import is_dead
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore
 from saga_es.store.recorders.postgres_append import Condition, listed
 from saga_es.store.recorders.postgres_listener import PostgresListener
+from saga_es.store.shards import SHARDS, Call, HeldCall, Lane, Shard
 
 Row = tuple[object, ...]
 
@@ -61,6 +62,11 @@ CLAIM: Final = (
        WHERE s.lane = free.lane AND s.shard = free.shard
          AND EXISTS (SELECT 1 FROM {workers} WHERE worker = {worker})""",
 )
+# Whoever claims a shard reads its sagas after that: what is told to nobody when this looks is read by the next owner.
+FORGET: Final = """
+DELETE FROM {calls} AS c WHERE NOT EXISTS (
+  SELECT 1 FROM {shards} AS s WHERE s.lane = c.lane AND s.shard = c.shard AND s.owner IS NOT NULL)"""
+
 TELL: Final = "SELECT count(pg_notify('" + CHANNEL + "' || worker, 'crew')) FROM {workers}"
 RELEASE: Final = (
     "SELECT pg_advisory_xact_lock({lock})",
@@ -144,6 +150,7 @@ QUERIES: Final = {
         "SELECT c.number, c.saga_id, c.version FROM {calls} AS c JOIN {shards} AS s USING (lane, shard)"
         " WHERE s.owner = %s ORDER BY c.number LIMIT %s"
     ),
+    "forget": FORGET,
     "answered": "DELETE FROM {calls} WHERE number = ANY(%s)",
     "open": (
         "SELECT open.saga_id, open.parked FROM unnest(%s::text[], %s::smallint[]) AS mine (lane, shard),"
@@ -284,6 +291,9 @@ class PostgresCrew:
 
     def delete_calls(self, numbers: Collection[int]) -> None:
         self._ask("answered", (list(numbers),))
+
+    def delete_calls_to_nobody(self) -> None:
+        self._ask("forget")
 
     def select_open_in(
         self, shards: Collection[Shard], after: str, limit: int

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, cast
 
-from saga_es.store.crew import SHARDS
 from saga_es.store.inbox import AskedStart, HeldStart, Scope
 from saga_es.store.index import storable
 from saga_es.store.recorders.connections import SagaPostgresDatastore
 from saga_es.store.recorders.postgres_append import Condition
+from saga_es.store.shards import SHARDS
 
 # The input is json, not jsonb, which would make an integer of a large float. The function reads nothing of the
 # table (no RETURNING), so that who calls it needs no more than INSERT.

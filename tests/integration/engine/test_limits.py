@@ -12,7 +12,7 @@ import pytest
 
 from saga_es import Attempt, Rejected, Retry, SagaEngine, Settings, define
 from saga_es.testing.manual_clock import EPOCH, ManualClock
-from tests.integration.engine.world import MARIA, SOON, House, Trip, drive, on_clock, seen, told, types
+from tests.integration.engine.world import MARIA, SOON, House, Trip, drive, on_clock, seen, told, types, until
 
 
 class Gauge:
@@ -109,6 +109,25 @@ def test_fifty_sagas_share_the_engines_places_and_all_end(house: House):
             return [it.status for it in ended], gauge.most, gauge.most_of_saga
 
     assert drive(main()) == (["succeeded"] * 50, 5, 2)
+
+
+@pytest.mark.promise("field.Settings.max_in_flight", "case.crash", "invariant.12")
+@pytest.mark.parametrize(("most", "of_one", "shown"), [(5, 64, (5, 5)), (64, 2, (12, 2))])
+def test_what_was_in_flight_is_made_again_as_there_is_room(lasting: House, most, of_one, shown):
+    async def main():
+        before, gauge = Gauge(1000), Gauge(shown[0])
+        async with lasting.engine(fan_out(6, before), settings=Settings(drain=timedelta(0))) as engine:
+            for n in range(6):
+                await engine.start("wide", MARIA, saga_id=f"w{n}")
+            await until(lambda: before.now == 36)
+        settings = Settings(max_in_flight=most, max_in_flight_per_saga=of_one)
+        async with lasting.engine(fan_out(6, gauge), settings=settings) as engine:
+            ended = [await engine.outcome(f"w{n}", timeout=SOON) for n in range(6)]
+            histories = [await engine.history(f"w{n}") for n in range(6)]
+            made = sum(types(history).count("StepDispatched") for history in histories)
+            return {it.status for it in ended}, made, (gauge.most, gauge.most_of_saga)
+
+    assert drive(main()) == ({"succeeded"}, 36, shown)
 
 
 @pytest.mark.promise("field.Settings.max_in_flight", "case.huge-fan-out", "event.StepDispatched")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_es.runtime.ownership import Alone, Holds
-from saga_es.store.crew import Shard
+from saga_es.store.shards import Shard
 
 ONE, TWO, THREE = (Shard("lane", number) for number in (1, 2, 3))
 pytestmark = pytest.mark.promise("owner.fence")

@@ -15,7 +15,8 @@ from saga_es.errors import StoreUnavailable
 from saga_es.runtime import membership
 from saga_es.runtime.membership import Membership
 from saga_es.runtime.ownership import Holds
-from saga_es.store.crew import SHARDS, Lane, Member, Muster, Process, Shard
+from saga_es.store.crew import Member, Muster, Process
+from saga_es.store.shards import SHARDS, Lane, Shard
 
 T = TypeVar("T")
 LANE = Lane("lane", "trip", 1)

@@ -8,7 +8,8 @@ from itertools import permutations
 import pytest
 
 from saga_es.runtime.shares import Balance, balance, share
-from saga_es.store.crew import SHARDS, Member, Process, Shard
+from saga_es.store.crew import Member, Process
+from saga_es.store.shards import SHARDS, Shard
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OLD, NEW = "v1", "v2"
