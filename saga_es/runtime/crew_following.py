@@ -30,6 +30,9 @@ SELDOM: Final = timedelta(seconds=1)
 """Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
 
 
+MOST_DOUBLED: Final = 10
+"""How often the time between two looks is doubled at most, while the store does not answer."""
+
 AT_ONCE: Final = 1000
 """Sagas elsewhere that are asked about in one query."""
 
@@ -67,6 +70,8 @@ class CrewFollower:
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
+        self._failures = 0  # looks in a row that the store did not answer
+        self._answered: Sequence[int] = ()  # the last calls' numbers
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
         self._unmanned = Unmanned(crew, loader=loader, timers=timers, lease=settings.lease)
@@ -166,15 +171,20 @@ class CrewFollower:
 
     def _look_later(self) -> None:
         hears = self._listening is not None and self._listening.hears
-        every = max(SELDOM, self._poll) if hears and not self._waits else self._poll
+        if self._poll >= SELDOM or (hears and not self._waits):
+            every = max(SELDOM, self._poll)
+        else:
+            every = min(self._poll * 2**self._failures, SELDOM)
         self._timer = self._timers.at(later(self._timers.now(), every), self._look_soon)
 
     async def _look_round(self) -> None:
         try:
-            with suppress(StoreUnavailable):
-                while self._again:
-                    self._again = False
-                    await self._look()
+            while self._again:
+                self._again = False
+                await self._look()
+            self._failures = 0
+        except StoreUnavailable:
+            self._failures = min(self._failures + 1, MOST_DOUBLED)
         finally:
             self._looking = None
             if not self._stopped:
@@ -185,11 +195,13 @@ class CrewFollower:
             self._manager.let_go.clear()
         if self._taking_up.unread and self._taking is None:
             self._taking = self._loop.create_task(self._take_up_aside())
-        calls = await self._loader.read(partial(self._crew.calls, self.holds.worker, limit=PAGE))
+        ask = partial(self._crew.calls, self.holds.worker, limit=PAGE, answered=self._answered)
+        calls = await self._loader.read(ask)
+        self._answered = ()
         if calls:
             self._again |= len(calls) == PAGE
             await self._answer([held.call for held in calls])
-            await self._loader.read(partial(self._crew.answered, [held.number for held in calls]))
+            self._answered = [held.number for held in calls]
         watched = self._manager.watchers.elsewhere()
         self._waits = bool(watched)
         for begin in range(0, len(watched), AT_ONCE):

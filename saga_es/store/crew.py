@@ -110,8 +110,7 @@ class CrewRows(Protocol):
     def release_shards(self, worker: str, shards: Collection[Shard]) -> None: ...
     def update_leaving(self, worker: str) -> None: ...
     def delete_worker(self, worker: str) -> None: ...
-    def select_calls(self, worker: str, limit: int) -> Sequence[HeldCall]: ...
-    def delete_calls(self, numbers: Collection[int]) -> None: ...
+    def select_calls(self, worker: str, limit: int, answered: Collection[int]) -> Sequence[HeldCall]: ...
     def delete_calls_to_nobody(self) -> None: ...
     def select_open_in(
         self, shards: Collection[Shard], after: str, limit: int
@@ -200,18 +199,14 @@ class Crew:
         with self._reaching():
             self._rows.delete_worker(worker)
 
-    def calls(self, worker: str, *, limit: int) -> Sequence[HeldCall]:
+    def calls(self, worker: str, *, limit: int, answered: Collection[int] = ()) -> Sequence[HeldCall]:
         """Return what others appended to sagas that the store knows for this worker's, the oldest first.
 
-        They are told again until they are ``answered``: by this worker, or by who folds the sagas after it.
+        They are told again until they are ``answered``: their numbers, once the sagas have been read since they were
+        told; by this worker, or by who folds the sagas after it.
         """
         with self._reaching():
-            return self._rows.select_calls(worker, limit)
-
-    def answered(self, numbers: Collection[int]) -> None:
-        """Forget calls: the sagas have been read since they were told."""
-        with self._reaching():
-            self._rows.delete_calls(numbers)
+            return self._rows.select_calls(worker, limit, answered)
 
     def forget_calls(self) -> None:
         """Forget calls that have no owner to be told: whoever claims the shard reads its sagas anyway."""

@@ -339,7 +339,9 @@ def live_through(dsn: str) -> None:
             mine.append([next_of(mine, id_in(7), epoch=epochs.get(Shard(OLD.key, 7), 0))])
             mine.append([next_of(mine, id_in(7))])
             mine.crew.beat("stopped")
-            mine.crew.answered([it.number for it in mine.crew.calls("stopped", limit=10)])
+            mine.crew.calls(
+                "stopped", limit=10, answered=[it.number for it in mine.crew.calls("stopped", limit=10)]
+            )
             mine.crew.release("stopped", [*epochs][50:])
             mine.crew.retire("stopped")
             mine.crew.leave("stopped")

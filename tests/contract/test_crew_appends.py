@@ -209,9 +209,10 @@ def test_it_is_told_until_it_is_answered_and_then_never_again(store):
         store.append([next_of(store, saga_id)])
     first, second = store.crew.calls("ann", limit=2)
     assert store.crew.calls("ann", limit=2) == [first, second]
-    store.crew.answered([second.number])
+    told = store.crew.calls("ann", limit=2, answered=[second.number])
+    assert (told[0], told[1].call) == (first, Call(C, 1))
     assert calls_of(store, "ann") == [Call(A, 1), Call(C, 1)]
-    store.crew.answered([first.number, second.number])
+    assert store.crew.calls("ann", limit=2, answered=[first.number, second.number]) == told[1:]
     store.append([next_of(store, A)])
     assert calls_of(store, "ann") == [Call(C, 1), Call(A, 2)]
 

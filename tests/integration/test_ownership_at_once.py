@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from saga_es.errors import StoreUnavailable
 from saga_es.runtime.loading import READERS
 from tests.integration.engine.world import PATIENCE, drive
 from tests.support.engines import TURN, Calls, engine, until
@@ -49,3 +50,37 @@ def test_whoever_leaves_is_gone_at_once_though_it_can_not_stop_listening(shared:
         await leaving
 
     drive(main())
+
+
+@pytest.mark.promise("case.store-goes-away")
+def test_a_store_that_is_away_is_looked_at_less_and_less_often(shared: Place, monkeypatch):
+    """Nothing is heard either: otherwise one look in a second is enough."""
+    pauses: list[timedelta] = []
+
+    async def main():
+        moment = timedelta(milliseconds=10)
+        async with engine(shared.address, "A", Calls(), poll=moment) as first:
+            works, follower = first._works, first._works._follower
+            await first._works.loader.read(follower._listening.stop)
+
+            def at(due, callback, plain=works.timers.at):
+                if callback == follower._look_soon:
+                    pauses.append(due - works.timers.now())
+                return plain(due, callback)
+
+            def calls(*_: object, **__: object):
+                raise StoreUnavailable(shared.address, problem="away")
+
+            monkeypatch.setattr(works.timers, "at", at)
+            away = len(pauses)
+            with monkeypatch.context() as patched:
+                patched.setattr(follower._crew, "calls", calls)
+                await until(lambda: len(pauses) >= away + 12)
+            back = len(pauses)
+            await until(lambda: len(pauses) >= back + 3)
+
+    drive(main())
+    seconds = [round(pause.total_seconds(), 2) for pause in pauses]
+    longest = seconds.index(0.64)
+    assert seconds[longest - 5 : longest + 3] == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
+    assert seconds[-1] == 0.01

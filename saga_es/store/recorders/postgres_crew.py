@@ -63,9 +63,11 @@ CLAIM: Final = (
          AND EXISTS (SELECT 1 FROM {workers} WHERE worker = {worker})""",
 )
 # Whoever claims a shard reads its sagas after that: what is told to nobody when this looks is read by the next owner.
-FORGET: Final = """
-DELETE FROM {calls} AS c WHERE NOT EXISTS (
-  SELECT 1 FROM {shards} AS s WHERE s.lane = c.lane AND s.shard = c.shard AND s.owner IS NOT NULL)"""
+# What may be said again, and is not to cost a flush of the log: a crash of the server may undo it.
+LAZILY: Final = "(SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
+FORGET: Final = f"""
+DELETE FROM {{calls}} AS c WHERE {LAZILY} AND NOT EXISTS (
+  SELECT 1 FROM {{shards}} AS s WHERE s.lane = c.lane AND s.shard = c.shard AND s.owner IS NOT NULL)"""
 
 TELL: Final = "SELECT count(pg_notify('" + CHANNEL + "' || worker, 'crew')) FROM {workers}"
 RELEASE: Final = (
@@ -135,7 +137,7 @@ TOLD: Final = f""", (SELECT count(pg_notify('{CHANNEL}' || owner, 'call')) FROM
 
 QUERIES: Final = {
     "join": JOIN,
-    "beat": "UPDATE {workers} SET heard_at = clock_timestamp() WHERE worker = %s RETURNING 1",
+    "beat": f"UPDATE {{workers}} SET heard_at = clock_timestamp() WHERE worker = %s AND {LAZILY} RETURNING 1",
     "members": (
         "SELECT worker, host, machine, pid, began, lanes, lease, entered_at, heard_at,"
         " heard_at + lease < clock_timestamp() FROM {workers} ORDER BY worker"
@@ -148,10 +150,10 @@ QUERIES: Final = {
     # Whose a call is, the store says: one who has lost the shard and does not know it must not answer it.
     "calls": (
         "SELECT c.number, c.saga_id, c.version FROM {calls} AS c JOIN {shards} AS s USING (lane, shard)"
-        " WHERE s.owner = %s ORDER BY c.number LIMIT %s"
+        " WHERE s.owner = %(worker)s AND c.number <> ALL(%(answered)s) ORDER BY c.number LIMIT %(limit)s"
     ),
     "forget": FORGET,
-    "answered": "DELETE FROM {calls} WHERE number = ANY(%s)",
+    "answered": f"WITH gone AS (DELETE FROM {{calls}} WHERE number = ANY(%(answered)s) AND {LAZILY}) ",
     "open": (
         "SELECT open.saga_id, open.parked FROM unnest(%s::text[], %s::smallint[]) AS mine (lane, shard),"
         " LATERAL (SELECT saga_id, parked FROM {index} AS i WHERE i.lane = mine.lane AND i.shard = mine.shard"
@@ -200,6 +202,7 @@ class PostgresCrew:
         self._datastore, self._say = datastore, say
         self._lock, self._place = say.lock_key("append"), say.lock_key("engine")
         self._queries = {name: say.of(text) for name, text in QUERIES.items()}
+        self._queries["calls_on"] = self._queries["answered"] + self._queries["calls"]
 
     def apart(self) -> PostgresCrew:
         return PostgresCrew(self._datastore.apart(), self._say)
@@ -285,12 +288,10 @@ class PostgresCrew:
 
     # -- their sagas ---------------------------------------------------------------------------------
 
-    def select_calls(self, worker: str, limit: int) -> Sequence[HeldCall]:
-        rows = cast("list[tuple[int, str, int]]", self._ask("calls", (worker, limit)))
+    def select_calls(self, worker: str, limit: int, answered: Collection[int]) -> Sequence[HeldCall]:
+        values = {"worker": worker, "limit": limit, "answered": list(answered)}
+        rows = cast("list[tuple[int, str, int]]", self._ask("calls_on" if answered else "calls", values))
         return [HeldCall(number, Call(saga_id, version)) for number, saga_id, version in rows]
-
-    def delete_calls(self, numbers: Collection[int]) -> None:
-        self._ask("answered", (list(numbers),))
 
     def delete_calls_to_nobody(self) -> None:
         self._ask("forget")
