@@ -71,6 +71,7 @@ class CrewFollower:
         self._looking: asyncio.Task[None] | None = None
         self._again = self._stopped = self._waits = False
         self._failures = 0  # looks in a row that the store did not answer
+        self._looked_at = timers.now()  # at what is watched elsewhere: not whenever a call is heard
         self._answered: Sequence[int] = ()  # the last calls' numbers
         self._living: Sequence[Member] = ()
         self._lanes: Sequence[Lane] = ()
@@ -204,8 +205,10 @@ class CrewFollower:
             self._answered = [held.number for held in calls]
         watched = self._manager.watchers.elsewhere()
         self._waits = bool(watched)
-        for begin in range(0, len(watched), AT_ONCE):
-            await self._look_at(watched[begin : begin + AT_ONCE])
+        if watched and self._timers.now() >= later(self._looked_at, min(self._poll, SELDOM)):
+            self._looked_at = self._timers.now()
+            for begin in range(0, len(watched), AT_ONCE):
+                await self._look_at(watched[begin : begin + AT_ONCE])
 
     async def _look_at(self, watched: Sequence[str]) -> None:
         """Tell of the end of sagas elsewhere; how the others stand is read where somebody asks."""

@@ -15,6 +15,7 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Live
 from saga_es.runtime.registry import Fit, Registry
 from saga_es.runtime.threads import Threads, awaited
+from saga_es.runtime.together import Together
 from saga_es.store.port import Store
 from saga_es.store.shards import NO_LANE, Shard, number_of
 from saga_es.store.stream import Stream
@@ -48,6 +49,7 @@ class Loader:
     def __init__(self, store: Store, registry: Registry, threads: Threads, clock: Clock) -> None:
         self._store, self._registry, self._threads, self._clock = store, registry, threads, clock
         self._plans: dict[str, SagaDefinition] = {}
+        self._together = Together(lambda saga_ids: self.read(lambda: self._found_each(saga_ids)))
 
     async def read(self, function: Callable[[], T]) -> T:
         """Return what ``function`` returns on a thread for reading."""
@@ -58,7 +60,9 @@ class Loader:
         before = live.state
         if before is None or before.version == 0:
             live.state = None
-            found = await self.read(lambda: self._found(live.saga_id))
+            found = await self._together.ask(live.saga_id)
+            if isinstance(found, Exception):
+                raise found
             if found is not None:
                 found.give(live)
         else:
@@ -66,9 +70,17 @@ class Loader:
                 lambda: self._store.stream(live.saga_id, after=before.version).replay_onto(before)
             )
 
-    def _found(self, saga_id: str) -> Found | None:
-        stream = self._store.stream(saga_id)
-        return self.found(stream) if stream else None
+    def _found_each(self, saga_ids: Sequence[str]) -> dict[str, Found | Exception | None]:
+        """Return each saga, ``None`` where there is none, or why it can't be read; blocking."""
+        found: dict[str, Found | Exception | None] = {}
+        for saga_id, stream in self._store.streams([it for it in saga_ids if it.isprintable()]).items():
+            try:
+                found[saga_id] = self.found(stream) if stream else None
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
+                found[saga_id] = error
+        return found
 
     def found(self, stream: Stream) -> Found:
         """Return a saga as a stream that has events tells it; blocking."""
@@ -135,18 +147,8 @@ class Loader:
 
     async def ended(self, saga_ids: Sequence[str]) -> dict[str, Found | None]:
         """Return sagas as they are recorded; ``None`` for what can't be read."""
-        return await self.read(lambda: self._ended(saga_ids))
-
-    def _ended(self, saga_ids: Sequence[str]) -> dict[str, Found | None]:
-        found: dict[str, Found | None] = {}
-        for saga_id, stream in self._store.streams(saga_ids).items():
-            try:
-                found[saga_id] = self.found(stream)
-            except StoreUnavailable:
-                raise
-            except Exception:  # noqa: BLE001 - whoever reads it alone is told
-                found[saga_id] = None
-        return found
+        found = await self.read(lambda: self._found_each(saga_ids))
+        return {saga_id: it if isinstance(it, Found) else None for saga_id, it in found.items()}
 
     def places_of(self, saga_ids: Sequence[str]) -> dict[str, Shard]:
         """Return where recorded sagas belong; blocking. What can't be read is shown as parked, and in no lane."""

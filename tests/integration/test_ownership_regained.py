@@ -208,13 +208,13 @@ def test_a_saga_that_was_being_read_for_the_first_time_is_read_again(shared: Pla
                 await other.start(Damp, MARIA, saga_id=saga_id)
                 await seen(other, saga_id, "StepRetryScheduled")
 
-                def slow(saga_id, plain=loader._found):
-                    found = plain(saga_id)
+                def slow(saga_ids, plain=loader._found_each):
+                    found = plain(saga_ids)
                     read.set()
                     gate.wait(PATIENCE)
                     return found
 
-                monkeypatch.setattr(loader, "_found", slow)
+                monkeypatch.setattr(loader, "_found_each", slow)
                 waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
                 await until(read.is_set)
                 calls.hold("B")
