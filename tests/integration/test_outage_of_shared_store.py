@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -109,16 +109,15 @@ def test_workers_whose_connections_were_cut_own_what_they_owned_and_are_told_aga
 
 
 @pytest.mark.promise("case.store-goes-away", "owner.calls", "invariant.11")
-@pytest.mark.parametrize("lost", ["the saga", "its own answer"])
-def test_what_a_worker_was_told_and_lost_before_it_had_taken_it_in_it_is_told_again(dsn: str, lost: str):
+def test_what_a_worker_was_told_and_lost_before_it_had_taken_it_in_it_is_told_again(dsn: str):
     async def main():
         calls = Calls()
         async with client(dsn) as outside, engine(dsn, "A", calls) as first:
             first._works.patience._limit = timedelta(milliseconds=300)
-            told = told_twice(first._works.store, "streams" if lost == "the saga" else "answered")
+            told = noted_calls(first._works.store)
+            cut_streams(first._works.store, while_=lambda: len(told) < 2)
             saga_id = await outside.start(Parcel, MARIA)
             await outside.outcome(saga_id, timeout=SOON)
-            await until(lambda: len(told) > 1)
             return calls, told
 
     calls, told = drive(main())
@@ -127,25 +126,61 @@ def test_what_a_worker_was_told_and_lost_before_it_had_taken_it_in_it_is_told_ag
     assert len(calls.by("A")) == 3
 
 
-def told_twice(store: Store, lost: str) -> list[Sequence[HeldCall]]:
-    """Have the store not answer what follows on the first word of a call; return what calls were told."""
-    crew, told = store.crew, list[Sequence[HeldCall]]()
-    tell, asked = crew.calls, getattr(store if lost == "streams" else crew, lost)
+@pytest.mark.promise("case.store-goes-away", "owner.calls")
+def test_that_a_call_was_answered_is_said_until_it_is_heard(dsn: str):
+    async def main():
+        calls = Calls()
+        async with client(dsn) as outside, engine(dsn, "A", calls) as first:
+            store = first._works.store
+            told, cuts = noted_calls(store), cut_answers(store, 3)
+            saga_id = await outside.start(Parcel, MARIA)
+            await outside.outcome(saga_id, timeout=SOON)
+            await until(lambda: not asked(dsn, "SELECT 1 FROM saga_calls"))
+            return calls, told, cuts
 
-    def calls(worker: str, *, limit: int) -> Sequence[HeldCall]:
-        found = tell(worker, limit=limit)
+    calls, told, cuts = drive(main())
+    assert (len(told), len(cuts)) == (1, 3)
+    assert calls.twice == []
+
+
+def noted_calls(store: Store) -> list[Sequence[HeldCall]]:
+    """Note what calls a worker is told."""
+    crew, told = store.crew, list[Sequence[HeldCall]]()
+    tell = crew.calls
+
+    def calls(worker: str, **more: Any) -> Sequence[HeldCall]:
+        found = tell(worker, **more)
         if found:
             told.append(found)
         return found
 
-    def ask(*values: Any) -> object:
-        if len(told) < 2:
-            raise StoreUnavailable("postgresql://…", problem="the line was cut")
-        return asked(*values)
-
     crew.calls = calls
-    setattr(store if lost == "streams" else crew, lost, ask)
     return told
+
+
+def cut_streams(store: Store, *, while_: Callable[[], bool]) -> None:
+    streams = store.streams
+
+    def ask(saga_ids: Sequence[str]) -> object:
+        if while_():
+            raise StoreUnavailable("postgresql://…", problem="the line was cut")
+        return streams(saga_ids)
+
+    store.streams = ask
+
+
+def cut_answers(store: Store, times: int) -> list[Sequence[int]]:
+    """Have the store not hear so many times that calls were answered; return which these were."""
+    tell, cuts = store.crew.calls, list[Sequence[int]]()
+
+    def calls(worker: str, *, answered: Sequence[int] = (), **more: Any) -> Sequence[HeldCall]:
+        if answered and len(cuts) < times:
+            cuts.append(answered)
+            raise StoreUnavailable("postgresql://…", problem="the line was cut")
+        return tell(worker, answered=answered, **more)
+
+    store.crew.calls = calls
+    return cuts
 
 
 @pytest.mark.promise("case.store-goes-away", "owner.shares")
