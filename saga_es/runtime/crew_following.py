@@ -30,6 +30,9 @@ SELDOM: Final = timedelta(seconds=1)
 """Between two looks while others can tell us; at least, where ``Settings.poll`` is longer."""
 
 
+LEASE_PARTS: Final = 4
+"""A claim waits for a part of the lease for the appends that are under way, and lets the worker say that it lives."""
+
 MOST_DOUBLED: Final = 10
 """How often the time between two looks is doubled at most, while the store does not answer."""
 
@@ -64,7 +67,7 @@ class CrewFollower:
         self._taking_up = TakingUp(
             crew, holds, loader=loader, manager=manager, timers=timers, patience=patience
         )
-        self._aside, self._apart = Aside("saga_es-member"), crew.apart()
+        self._aside, self._apart = Aside("saga_es-member"), crew.apart(settings.lease / LEASE_PARTS)
         self._taking: asyncio.Task[None] | None = None
         self._listening: Listening | None = None
         self._timer: Timer | None = None
@@ -121,22 +124,29 @@ class CrewFollower:
 
     async def leave(self) -> None:
         """Be no worker any more; a store that does not answer finds out by itself."""
+        listening, self._listening = self._listening, None
         try:
             with suppress(StoreUnavailable):
                 await self._membership.leave()
-        finally:
+        finally:  # also where this is given up
+            if listening is not None:
+                listening.hang_up()
             closed = self._aside.read(self._apart.close)
             self._aside.close()
         await closed
-        listening, self._listening = self._listening, None
         if listening is not None:
             await self._loader.read(listening.stop)
 
     @property
     def known(self) -> Sequence[Lane]:
-        """What a worker that lives can run."""
-        keys = {key for member in self._living for key in member.lanes}
-        return [lane for lane in self._lanes if lane.key in keys]
+        """What a worker that lives can run, or one could that may only be restarting."""
+        spared = self._unmanned.spared()
+        return [lane for lane in self._lanes if lane.key in spared]
+
+    @property
+    def is_oldest(self) -> bool:
+        """Whether it is this worker's to say what nobody can run."""
+        return self._unmanned.is_oldest
 
     # -- shards that come --------------------------------------------------------------------------------
 

@@ -110,6 +110,11 @@ class Dispatcher:
     def in_flight_of(self, saga_id: str) -> int:
         return self._of_saga[saga_id]
 
+    def awaits(self, attempt: RunAttempt) -> bool:
+        """Whether an attempt is in flight, and has not been reported."""
+        flight = self._flights.get((attempt.key, attempt.number))
+        return flight is not None and not flight.is_over
+
     def run(self, attempt: RunAttempt, bindings: SagaBindings, *, reissued: bool) -> None:
         """Begin an attempt whose dispatch is recorded, unless it is in flight: then its answer is still to come.
 
@@ -123,7 +128,8 @@ class Dispatcher:
         before = self._flights.get((attempt.key, attempt.number))
         if before is not None and not before.is_over:
             before.doubtful |= reissued  # another engine may have made it meanwhile
-        if self._draining or (before is not None and not before.is_over):
+            return
+        if self._draining:
             return
         if before is not None:
             self._outlived.add(before)

@@ -78,17 +78,31 @@ class Effects:
         is_reissued = attempt_id(attempt) in live.reissued
         index = live.definition.graph.index[attempt.step]
         if is_reissued:  # else its place was reserved when its dispatch was decided
-            held = self._dispatcher.in_flight_of(live.saga_id)
-            if not self._places.may_resume(held):
-                if self._ownership.may_begin(live.shard):  # else it is woken when it may
-                    self._places.wait_to_resume(live.saga_id, held)
+            if not self._is_answered(live, attempt) and not self._may_resume(live, attempt):
                 return
             timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
             attempt = replace(
                 attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
             )
         live.hand_out(attempt, index)
-        self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
+        if not (is_reissued and self._is_answered(live, attempt)):
+            self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
+
+    def _is_answered(self, live: Live, attempt: RunAttempt) -> bool:
+        """Whether an answer has come and is about to be decided on: the call was made before a shard was lost."""
+        reports = (ask.report for ask in live.asks if ask.report is not None)
+        return any(attempt_id(report) == attempt_id(attempt) for report in reports)
+
+    def _may_resume(self, live: Live, attempt: RunAttempt) -> bool:
+        """Whether an attempt may be made again now; one whose call is in the air holds its place already."""
+        if self._dispatcher.awaits(attempt):
+            return True
+        if not self._ownership.may_begin(live.shard):  # it is woken when it may
+            return False
+        if self._places.may_resume(live.held):
+            return True
+        self._places.wait_to_resume(live.saga_id, live.held)
+        return False
 
     def hand_back(self, live: Live, report: Report) -> None:
         """An attempt's answer is recorded: it is no longer in hand."""

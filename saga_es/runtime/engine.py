@@ -262,11 +262,15 @@ class SagaEngine(Face):
         if limit is None:
             return await future
         timers, end = self._running("waiting").timers, later(self._clock.now(), limit)
-        last = max(end, later(self._clock.now(), MOMENT))
         if not await within(timers, future, end) and prepare is not None:
             preparing = asyncio.ensure_future(prepare())
-            await within(timers, preparing, last)
-            preparing.cancel()
+            try:
+                await within(timers, preparing, later(self._clock.now(), MOMENT))
+            except asyncio.CancelledError:
+                future.cancel()
+                raise
+            finally:
+                preparing.cancel()
         if not future.done():
             future.set_exception(late())
         return future.result()

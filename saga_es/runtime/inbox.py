@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -28,6 +30,9 @@ from saga_es.store.shards import Lane, Shard
 MOST: Final = 100
 """Rows in hand at the same time."""
 
+SHARE: Final = 4
+"""Times as long as a look took there is none: one that has much to pass over is not to fill a server's time."""
+
 PASSING: Final = (StoreUnavailable, EngineClosed, ClaimLost)
 """What says nothing against a row: it is looked at again."""
 
@@ -39,6 +44,8 @@ class InboxReader:
     it stood, whatever becomes of this engine. One that asks for what was started before is removed by itself.
 
     Args:
+        known: what any worker can run, or could a moment ago.
+        sets_aside: whether this is the worker that sets aside what nobody knows.
         ensure_recorded: records a plan before the first saga of it.
     """
 
@@ -48,6 +55,7 @@ class InboxReader:
         *,
         holds: Holds,
         known: Callable[[], Sequence[Lane]],
+        sets_aside: Callable[[], bool],
         loader: Loader,
         manager: ProcessManager,
         timers: Timers,
@@ -56,9 +64,10 @@ class InboxReader:
         ensure_recorded: Callable[[SagaDefinition, str], Awaitable[None]],
     ) -> None:
         self._inbox, self._loader, self._manager = inbox, loader, manager
-        self._holds, self._known = holds, known
+        self._holds, self._known, self._sets_aside = holds, known, sets_aside
         self._timers, self._registry, self._settings = timers, registry, settings
         self._ensure_recorded = ensure_recorded
+        self._loop = asyncio.get_running_loop()
         self._in_hand: set[int] = set()
         self._done: list[int] = []
         self._refused: dict[int, tuple[Exception, bool]] = {}  # and whether only for want of a definition
@@ -75,7 +84,7 @@ class InboxReader:
             self._timer.cancel()
             self._timer = None
         if self._looking is None:
-            self._looking = asyncio.get_running_loop().create_task(self._look_round())
+            self._looking = self._loop.create_task(self._look_round())
 
     def stop(self) -> None:
         self._stopped = True
@@ -85,6 +94,7 @@ class InboxReader:
             self._looking.cancel()
 
     async def _look_round(self) -> None:
+        began = self._loop.time()
         try:
             with suppress(StoreUnavailable):  # the next look may succeed
                 await self._clear()
@@ -92,7 +102,9 @@ class InboxReader:
         finally:
             self._looking = None
             if not self._stopped:
-                self._timer = self._timers.at(later(self._timers.now(), self._settings.poll), self.begin)
+                took = timedelta(seconds=self._loop.time() - began)
+                pause = max(self._settings.poll, SHARE * took)
+                self._timer = self._timers.at(later(self._timers.now(), pause), self.begin)
                 self._go_on_with_more()
 
     async def _look(self) -> None:
@@ -110,17 +122,21 @@ class InboxReader:
     def _scope(self) -> Scope:
         return Scope(
             beside=frozenset(self._in_hand),
-            mine=[self._part(definition) for definition in self._registry.definitions],
+            mine=self._parts(),
             known={(it.definition, it.version) for it in self._known()}
             | {(it.name, it.version) for it in self._registry.definitions},
+            unknown=self._sets_aside(),
         )
 
-    def _part(self, definition: SagaDefinition) -> Part:
-        """Return which starts of a definition fall to this worker just now."""
-        lane, may_begin = definition.lane, self._holds.may_begin
-        shards = {it.number for it in self._holds.shards if it.lane == lane and may_begin(it)}
-        is_highest = self._registry.versions(definition.name)[-1] == definition.version
-        return Part(definition.name, definition.version, is_highest, shards)
+    def _parts(self) -> list[Part]:
+        """Return which starts fall to this worker just now."""
+        shards: dict[str, set[int]] = defaultdict(set)
+        for shard in self._holds.shards - self._holds.leaving:
+            shards[shard.lane].add(shard.number)
+        return [
+            Part(it.name, it.version, self._registry.versions(it.name)[-1] == it.version, shards[it.lane])
+            for it in self._registry.definitions
+        ]
 
     def _is_ours(self, row: AskedStart) -> bool:
         """Whether nobody else can start it, or should."""
@@ -128,7 +144,7 @@ class InboxReader:
         if bindings is not None:
             shard = Shard.of(bindings.definition, row.saga_id)
             return self._holds.may_begin(shard)
-        return not any(
+        return self._sets_aside() and not any(
             it.definition == row.definition and row.version in (None, it.version) for it in self._known()
         )
 

@@ -104,6 +104,11 @@ class Live:
         """The saga's, where its definition is known."""
         return None if self.definition is None else Shard(self.definition.lane, self.number)
 
+    @property
+    def held(self) -> int:
+        """How many attempts are in hand."""
+        return self.handed.actions.bit_count() + self.handed.undos.bit_count()
+
     def hand_out(self, attempt: RunAttempt, index: int) -> None:
         """Note that an attempt of a node is in hand until its answer is recorded."""
         self.numbers[attempt.op, index] = attempt.round, attempt.number
@@ -129,7 +134,6 @@ class Live:
         self.handed = Handed()
         self.numbers.clear()
         self.reissued.clear()
-        self.is_stale = False
 
     def forget_answers(self) -> None:
         """Drop what was asked by answers and by the time: that is its owner's to decide on."""

@@ -40,7 +40,7 @@ class Places:
         return max(0, min(self._most_of_one - _in_flight_of(state), free))
 
     def may_resume(self, held: int) -> bool:
-        """Whether an attempt that is recorded as in flight may be made again, by a saga that holds so many places."""
+        """Whether an attempt that is recorded as in flight may be made again, by a saga with so many in hand."""
         return not self.is_shut and self._free > 0 and held < self._most_of_one
 
     def wait(self, state: SagaState) -> None:
@@ -49,7 +49,7 @@ class Places:
             self._wait(state.saga_id)
 
     def wait_to_resume(self, saga_id: str, held: int) -> None:
-        """Note that a saga has attempts to make again; one that holds all it may goes on by itself."""
+        """Note that a saga has attempts to make again; with all in hand that it may have, it waits for an answer."""
         if held < self._most_of_one:
             self._wait(saga_id)
 

@@ -79,8 +79,17 @@ class ProcessManager:
     # -- asked from outside --------------------------------------------------------------------------
 
     def submit(self, saga_id: str, ask: Ask) -> None:
-        """Ask something of a saga; it is decided in a later turn of the loop."""
+        """Ask something of a saga; it is decided in a later turn of the loop, on what is recorded by now."""
+        if (known := self._lives.get(saga_id)) is not None and self._ownership.is_shared:
+            self._read_anew(known)
         self._ask(self.live(saga_id, fresh=ask.definition is not None), ask)
+
+    def _read_anew(self, live: Live) -> None:
+        """Another engine may have moved it on since it was read, or since it began to be."""
+        if live.busy:
+            live.is_stale |= live.state is None or not self._is_ours(live)
+        elif live.state is not None and not self._is_ours(live):
+            self._reload(live)
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
@@ -258,7 +267,7 @@ class ProcessManager:
             if not live.is_stale:
                 self._effects.carry_out(live)
             self.watchers.tell(live)
-        if live.newest > live.version or (is_ours and live.is_stale):
+        if live.newest > live.version or live.is_stale:
             self._reload(live)
         elif live.asks:
             self._touch(live)

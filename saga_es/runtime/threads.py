@@ -162,8 +162,10 @@ class DaemonThreads:
             del tell
             with self._lock:
                 if self._closed and inbox.empty():
-                    self._running -= 1
-                    return
+                    if not self._waiting:
+                        self._running -= 1
+                        return
+                    inbox.put(self._waiting.popleft())  # it came since this thread has looked
 
     def _next(self, inbox: SimpleQueue[Job | None]) -> Job | None:
         """Return the next job, or ``None`` where this thread ends, and is counted no more."""

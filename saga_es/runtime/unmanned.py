@@ -23,6 +23,9 @@ class Unmanned:
 
     Args:
         lease: in real time, as leases are.
+
+    Attributes:
+        is_oldest: whether this worker is the one that has seen the others for the longest.
     """
 
     def __init__(self, crew: Crew, *, loader: Loader, timers: Timers, lease: timedelta) -> None:
@@ -31,15 +34,21 @@ class Unmanned:
         self._loop = asyncio.get_running_loop()
         self._manned: dict[str, float] = {}  # when each lane was last seen to have a worker
         self._task: asyncio.Task[None] | None = None
+        self.is_oldest = False
 
     def look(self, worker: str, living: Sequence[Member]) -> None:
-        """Note who can run what; the first of the living shows what none of them can, and forgets calls to nobody."""
+        """Note who can run what; the oldest of the living shows what none of them can, and forgets calls to nobody."""
         now = self._loop.time()
         self._manned.update((lane, now) for member in living for lane in member.lanes)
-        first = min((member.worker for member in living), default=None)
-        if first == worker and self._task is None:
-            spared = {lane for lane, seen in self._manned.items() if now - seen <= self._grace}
-            self._task = self._loop.create_task(self._show(spared))
+        oldest = min(living, key=lambda it: (it.entered_at, it.worker), default=None)
+        self.is_oldest = oldest is not None and oldest.worker == worker
+        if self.is_oldest and self._task is None:
+            self._task = self._loop.create_task(self._show(self.spared()))
+
+    def spared(self) -> set[str]:
+        """Return the lanes that have a worker, or had one a moment ago."""
+        now = self._loop.time()
+        return {lane for lane, seen in self._manned.items() if now - seen <= self._grace}
 
     async def looked(self) -> None:
         """Return when what is being shown is shown."""

@@ -127,6 +127,7 @@ class Works:
             self.store.inbox,
             holds=follower.holds,
             known=lambda: follower.known,
+            sets_aside=lambda: follower.is_oldest,
             loader=self.loader,
             manager=self.manager,
             timers=self.timers,

@@ -124,7 +124,7 @@ class CrewRows(Protocol):
     def update_parked_in(self, lane: str, reason: str, at: datetime, limit: int) -> int: ...
     def update_parked(self, reasons: Mapping[str, str | None], at: datetime) -> None: ...
     def listen(self, worker: str, on_news: Callable[[str], None]) -> Listening: ...
-    def apart(self) -> CrewRows: ...
+    def apart(self, patience: timedelta) -> CrewRows: ...
     def close(self) -> None: ...
 
 
@@ -136,7 +136,13 @@ class Listening(Protocol):
         """Whether it is connected just now."""
         ...
 
-    def stop(self) -> None: ...
+    def hang_up(self) -> None:
+        """Hear nothing more, and close the connection in a moment."""
+        ...
+
+    def stop(self) -> None:
+        """The same, and wait until it is closed."""
+        ...
 
 
 class Crew:
@@ -272,9 +278,14 @@ class Crew:
         with self._reaching():
             self._rows.update_parked(reasons, at)
 
-    def apart(self) -> Crew:
-        """Return the same over a connection of its own, that no other question holds up; to be closed by the caller."""
-        return Crew(self._rows.apart(), self._reaching)
+    def apart(self, patience: timedelta) -> Crew:
+        """Return the same over a connection of its own, that no other question holds up; to be closed by the caller.
+
+        Args:
+            patience: for how long what takes shards, or gives them back, waits for the appends that are under way:
+                StoreUnavailable after that, and nothing is done.
+        """
+        return Crew(self._rows.apart(patience), self._reaching)
 
     def close(self) -> None:
         """Close the connection, where it is one apart; nothing is asked after that."""

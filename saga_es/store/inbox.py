@@ -70,12 +70,14 @@ class Scope:
     Attributes:
         beside: rows in hand, which are not.
         mine: those that are.
-        known: definitions and versions that any worker knows; what asks for another is everybody's.
+        known: definitions and versions that any worker knows, or knew a moment ago.
+        unknown: whether what asks for another is looked for, too.
     """
 
     beside: Collection[int]
     mine: Collection[Part]
     known: Collection[tuple[str, int]]
+    unknown: bool
 
 
 class InboxRows(Protocol):

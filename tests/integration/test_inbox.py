@@ -214,7 +214,7 @@ def test_a_store_of_the_first_version_gets_an_inbox(postgres_url: str):
             db.execute(say.of(statement))
     store = open_store(postgres_url, migrate=True)
     assert store.inbox is not None
-    assert store.inbox.waiting(100, Scope(beside=(), mine=(), known=())) == []
+    assert store.inbox.waiting(100, Scope(beside=(), mine=(), known=(), unknown=True)) == []
     put(store, "trip-42", history(2))
     store.close()
     with psycopg.connect(postgres_url) as db:

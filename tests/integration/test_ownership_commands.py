@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 from saga_es import History, SagaClient, SagaEngine
-from tests.integration.engine.world import BY_ANN, MARIA, Trip, drive, seen, told
+from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, told
 from tests.support.engines import (
     NEVER,
     Calls,
@@ -20,6 +22,7 @@ from tests.support.engines import (
     ids_of,
     name_of,
     settled,
+    until,
 )
 from tests.support.stores import Place
 from tests.support.workers import shared
@@ -142,3 +145,105 @@ def test_whoever_is_asked_the_owner_goes_on(shared: Place, asked: str):
         assert {worker for worker, _ in check_owners(history)} == {owner}
         begun = history.events[0].metadata.get("worker")
         assert begun == (owner if asked == "its owner" else None)
+
+
+# -- who waits for it has read it before -------------------------------------------------------------
+
+
+async def waits(face: SagaEngine, saga_id: str) -> asyncio.Task[object]:
+    """Let an engine wait for a saga of another's, until it has read how that stands."""
+    waiting = asyncio.ensure_future(face.outcome(saga_id, timeout=SOON))
+    await until(lambda: saga_id in face._works.manager.watchers.elsewhere())
+    await until(lambda: not face._works.manager.in_hand(saga_id).busy)
+    return waiting
+
+
+@pytest.mark.promise("owner.calls", "call.pause", "call.resume", "call.retry")
+def test_a_command_through_an_engine_that_waits_is_decided_on_what_is_recorded_by_then(shared: Place):
+    async def main():
+        calls = Calls()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls) as other,
+        ):
+            await divided(first, other)
+            paused, retried = ids_of(first, 2, Errand)
+            calls.hold("A")
+            for saga_id in (paused, retried):
+                await first.start(Errand, RAIN, saga_id=saga_id)
+            await until(lambda: len(calls.made) == 2)
+            waiting = [await waits(other, saga_id) for saga_id in (paused, retried)]
+            await first.pause(paused, **BY_ANN)
+            calls.let_go("A")
+            await seen(first, retried, "StepRetryScheduled")
+            await other.resume(paused, **BY_ANN)
+            await other.retry(retried, Errand.go, **BY_ANN)
+            for saga_id in (paused, retried):
+                await seen(first, saga_id, "SagaResumed" if saga_id == paused else "SignalAwaited")
+            await other.retry(paused, Errand.go, **BY_ANN)
+            for saga_id in (paused, retried):
+                await other.signal(saga_id, "word", "dry")
+            return [(await it).status for it in waiting]
+
+    assert drive(main()) == ["succeeded", "succeeded"]
+
+
+@pytest.mark.promise("call.outcome")
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_how_a_saga_elsewhere_stands_is_told_as_it_is_when_the_time_is_over(shared: Place, seconds: float):
+    async def main():
+        calls = Calls()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls) as other,
+        ):
+            await divided(first, other)
+            (saga_id,) = ids_of(first, 1, Errand)
+            await first.start(Errand, MARIA, saga_id=saga_id)
+            await seen(first, saga_id, "SignalAwaited")
+            waiting = asyncio.ensure_future(other.outcome(saga_id, timeout=timedelta(seconds=seconds)))
+            if seconds:
+                await until(lambda: saga_id in other._works.manager.watchers.elsewhere())
+            await first.pause(saga_id, **BY_ANN)
+            try:
+                await waiting
+            except TimeoutError as late:
+                return str(late)
+
+    said = drive(main())
+    assert "still to come: word" in said
+    assert "paused" in said or not seconds
+
+
+@pytest.mark.promise("call.outcome")
+def test_nobody_waits_any_more_where_asking_how_it_stands_was_given_up(shared: Place, monkeypatch):
+    async def main():
+        calls = Calls()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls) as other,
+        ):
+            await divided(first, other)
+            (saga_id,) = ids_of(first, 1, Errand)
+            await first.start(Errand, MARIA, saga_id=saga_id)
+            await seen(first, saga_id, "SignalAwaited")
+            loader, manager = other._works.loader, other._works.manager
+            asking = asyncio.ensure_future(other.outcome(saga_id, timeout=timedelta(seconds=0.3)))
+            await until(lambda: saga_id in manager.watchers.elsewhere())
+            await until(lambda: not manager.in_hand(saga_id).busy)
+            gate, reading = asyncio.Event(), asyncio.Event()
+
+            async def slow(live, plain=loader.load):
+                reading.set()
+                await gate.wait()
+                await plain(live)
+
+            monkeypatch.setattr(loader, "load", slow)
+            await reading.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+            gate.set()
+            await until(lambda: manager.in_hand(saga_id) is None)
+            return manager.watchers.elsewhere()
+
+    assert drive(main()) == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from saga_es import Attempt, Retry, Saga, SagaEngine, step
+from saga_es import Attempt, Retry, Saga, SagaEngine, Settings, step
 from saga_es.errors import Rejected
 from saga_es.runtime.ownership import Holds
 from saga_es.store.application import SagaApplication
@@ -17,6 +18,7 @@ from tests.integration.engine.world import BY_ANN, MARIA, PATIENCE, SOON, Trip, 
 from tests.support.engines import (
     HOURLY,
     Calls,
+    Parcel,
     at_rest,
     client,
     divided,
@@ -95,6 +97,27 @@ class Slow(Saga[Trip], name="slow"):
 
     @book.compensation
     def unbook(self, trip: Trip, booked: int | None) -> None: ...
+
+
+class Stubborn(Saga[Trip], name="stubborn"):
+    """A coroutine of which the first call does not let itself be cancelled, and fails in the end."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.let_go = asyncio.Event()
+
+    @step(timeout=timedelta(seconds=0.3), retry=Retry(attempts=1))
+    async def book(self, trip: Trip, *, attempt: Attempt) -> int:
+        self.calls.append(attempt.number)
+        if len(self.calls) > 1:
+            return len(self.calls)
+        while not self.let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.let_go.wait()
+        raise OSError("gone")
+
+    @book.compensation
+    async def unbook(self, trip: Trip, booked: int | None) -> None: ...
 
 
 class Elsewhere:
@@ -229,10 +252,12 @@ def test_a_saga_that_was_being_read_for_the_first_time_is_read_again(shared: Pla
 
 
 @pytest.mark.promise("owner.takeover", "case.timeout", "case.late-reply")
-def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back(shared: Place):
+@pytest.mark.parametrize("most", [64, 1], ids="at most {}".format)
+def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back(shared: Place, most: int):
     async def main():
         slow, store = Slow(), shared.open()
-        async with SagaEngine(shared.address, sagas=[slow]) as first:
+        settings = Settings(max_in_flight_per_saga=most)
+        async with SagaEngine(shared.address, sagas=[slow], settings=settings) as first:
             await until(lambda: len(numbers(first, Slow)) == SHARDS)
             manager = first._works.manager
             (saga_id,) = ids_of(first, 1, Slow)
@@ -252,3 +277,63 @@ def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back
     calls, recorded = drive(main())
     assert calls == [1, 1]
     assert recorded == ["SagaStarted", "StepDispatched", "StepSucceeded", "SagaSucceeded"]
+
+
+@pytest.mark.promise("owner.takeover", "case.timeout", "field.Settings.max_in_flight_per_saga")
+def test_a_call_whose_coroutine_does_not_end_is_made_again_beside_it(shared: Place):
+    async def main():
+        stubborn, store = Stubborn(), shared.open()
+        settings = Settings(max_in_flight_per_saga=1)
+        async with SagaEngine(shared.address, sagas=[stubborn], settings=settings) as first:
+            await until(lambda: len(numbers(first, Stubborn)) == SHARDS)
+            (saga_id,) = ids_of(first, 1, Stubborn)
+            other = Elsewhere(first, store, saga_id)
+            await until(lambda: len(first._works._follower._living) > 1)
+            await at_rest(first)
+            await first.start(Stubborn, MARIA, saga_id=saga_id)
+            other.take()
+            waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
+            await other.is_noticed()
+            await other.give_back()
+            assert (await waiting).status == "succeeded"
+            stubborn.let_go.set()
+            await until(lambda: not first._works.manager.dispatcher.in_flight)
+            return stubborn.calls
+
+    assert drive(main()) == [1, 1]
+
+
+@pytest.mark.promise("owner.takeover", "case.duplicate")
+def test_a_call_that_is_answered_while_its_saga_is_taken_up_again_is_not_made_again(
+    shared: Place, monkeypatch
+):
+    async def main():
+        calls, store = Calls(), shared.open()
+        calls.hold("A")
+        async with engine(shared.address, "A", calls, kinds=[Parcel]) as first:
+            loader = first._works.loader
+            await until(lambda: len(numbers(first)) == SHARDS)
+            (saga_id,) = ids_of(first, 1)
+            await first.start(Parcel, MARIA, saga_id=saga_id)
+            await until(lambda: calls.made)
+            other = Elsewhere(first, store, saga_id)
+            other.take()
+            await other.is_known()
+            reading, gate = asyncio.Event(), asyncio.Event()
+
+            async def slow(saga_ids, plain=loader.lives_of):
+                reading.set()
+                await gate.wait()
+                return await plain(saga_ids)
+
+            monkeypatch.setattr(loader, "lives_of", slow)
+            await other.give_back()
+            await reading.wait()
+            calls.let_go("A")
+            assert (await first.outcome(saga_id, timeout=SOON)).status == "succeeded"
+            gate.set()
+            return calls, types(await first.history(saga_id))
+
+    calls, recorded = drive(main())
+    assert calls.twice == []
+    assert recorded.count("StepSucceeded") == 3

@@ -111,6 +111,27 @@ class Errand(Saga[Trip], name="errand"):
         return f"{self.engine} says {word}"
 
 
+class Weighed(Saga[Trip], name="parcel", version=2):
+    """What Parcel has become: one step more, and a word to wait for."""
+
+    def __init__(self, engine: str, calls: Calls) -> None:
+        self.engine, self.calls = engine, calls
+
+    @step
+    async def pack(self, trip: Trip, *, attempt: Attempt) -> str:
+        return await self.calls.make(self.engine, attempt)
+
+    @pack.compensation
+    async def unpack(self, trip: Trip, packed: str | None, *, attempt: Attempt) -> None:
+        await self.calls.make(self.engine, attempt)
+
+    weight = signal(int, needs=(pack,))
+
+    @step(needs=(weight,))
+    async def send(self, trip: Trip, weight: int, *, attempt: Attempt) -> str:
+        return await self.calls.make(self.engine, attempt)
+
+
 SAGAS = (Parcel, Errand)
 
 
@@ -122,7 +143,7 @@ def engine(
 
 
 def client(address: Any) -> SagaClient:
-    return SagaClient(address, sagas=[kind("nobody", Calls()) for kind in SAGAS])
+    return SagaClient(address, sagas=[kind("nobody", Calls()) for kind in (*SAGAS, Weighed)])
 
 
 async def until(condition: Callable[[], object]) -> None:

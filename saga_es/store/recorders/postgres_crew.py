@@ -49,8 +49,12 @@ GONE: Final = (
     "(worker = ANY({dead}::text[]) OR (NOT {spare} AND heard_at + lease < clock_timestamp()))"
     " AND worker <> {worker}"
 )
-CLAIM: Final = (
+LOCKED: Final = (
+    "SELECT set_config('lock_timeout', {patience}, true)",
     "SELECT pg_advisory_xact_lock({lock})",
+)
+CLAIM: Final = (
+    *LOCKED,
     "UPDATE {shards} SET owner = NULL WHERE owner NOT IN (SELECT worker FROM {workers} WHERE NOT ("
     + GONE
     + "))",
@@ -63,6 +67,12 @@ CLAIM: Final = (
          AND EXISTS (SELECT 1 FROM {workers} WHERE worker = {worker})""",
 )
 # Whoever claims a shard reads its sagas after that: what is told to nobody when this looks is read by the next owner.
+PARK: Final = (
+    *LOCKED,
+    """UPDATE {index} SET parked = {reason}, changed_at = {at} WHERE is_open AND parked IS NULL AND saga_id IN
+         (SELECT saga_id FROM {index} WHERE lane = {of_lane} AND is_open AND parked IS NULL LIMIT {limit})
+         AND NOT EXISTS (SELECT 1 FROM {workers} WHERE {of_lane} = ANY(lanes)) RETURNING 1""",
+)
 # What may be said again, and is not to cost a flush of the log: a crash of the server may undo it.
 LAZILY: Final = "(SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
 FORGET: Final = f"""
@@ -71,25 +81,25 @@ DELETE FROM {{calls}} AS c WHERE {LAZILY} AND NOT EXISTS (
 
 TELL: Final = "SELECT count(pg_notify('" + CHANNEL + "' || worker, 'crew')) FROM {workers}"
 RELEASE: Final = (
-    "SELECT pg_advisory_xact_lock({lock})",
+    *LOCKED,
     """UPDATE {shards} SET owner = NULL WHERE owner = {worker}
          AND (lane, shard) IN (SELECT * FROM unnest({of_lanes}::text[], {numbers}::smallint[]))""",
     TELL,
 )
 LEAVE: Final = (
-    "SELECT pg_advisory_xact_lock({lock})",
+    *LOCKED,
     "UPDATE {shards} SET owner = NULL WHERE owner = {worker}",
     "DELETE FROM {workers} WHERE worker = {worker}",
     TELL,
 )
 EXPEL: Final = (
-    "SELECT pg_advisory_xact_lock({lock})",
+    *LOCKED,
     "UPDATE {shards} SET owner = NULL, epoch = epoch + 1 WHERE owner IS NOT NULL",
     "DELETE FROM {workers}",
 )
-# Under the lock of appends, so that no claim is under way that might read the sagas of its shards before these.
+# Under the lock of appends, so that no claim is under way that might read the sagas of its shards before that.
 PLACE: Final = (
-    "SELECT pg_advisory_xact_lock({lock})",
+    *LOCKED,
     """WITH placed AS (
          UPDATE {index} AS i SET lane = p.lane, shard = p.shard
          FROM unnest({saga_ids}::text[], {of_lanes}::text[], {numbers}::smallint[]) AS p (saga_id, lane, shard)
@@ -171,11 +181,6 @@ QUERIES: Final = {
         " FROM found WHERE lane IS NOT NULL) SELECT lane FROM found WHERE lane IS NOT NULL"
     ),
     "going_on": "SELECT saga_id FROM {index} WHERE lane = %s AND is_open AND parked IS NULL LIMIT 1",
-    "park": (
-        "UPDATE {index} SET parked = %(reason)s, changed_at = %(at)s WHERE is_open AND parked IS NULL AND saga_id IN"
-        " (SELECT saga_id FROM {index} WHERE lane = %(lane)s AND is_open AND parked IS NULL LIMIT %(limit)s)"
-        " AND NOT EXISTS (SELECT 1 FROM {workers} WHERE %(lane)s = ANY(lanes)) RETURNING 1"
-    ),
     "show": (
         "UPDATE {index} AS i SET parked = p.reason, changed_at = %(at)s"
         " FROM unnest(%(saga_ids)s::text[], %(reasons)s::text[]) AS p (saga_id, reason)"
@@ -196,16 +201,20 @@ class PostgresCrew:
 
     Args:
         say: of the recorder's schema.
+        patience: for how long the lock of appends is waited for; by default as long as for any statement.
     """
 
-    def __init__(self, datastore: SagaPostgresDatastore, say: Saying) -> None:
+    def __init__(
+        self, datastore: SagaPostgresDatastore, say: Saying, patience: timedelta = timedelta(0)
+    ) -> None:
         self._datastore, self._say = datastore, say
+        self._patience = f"{round(patience.total_seconds() * 1000)}ms"  # PostgreSQL's 0 is no limit
         self._lock, self._place = say.lock_key("append"), say.lock_key("engine")
         self._queries = {name: say.of(text) for name, text in QUERIES.items()}
         self._queries["calls_on"] = self._queries["answered"] + self._queries["calls"]
 
-    def apart(self) -> PostgresCrew:
-        return PostgresCrew(self._datastore.apart(), self._say)
+    def apart(self, patience: timedelta) -> PostgresCrew:
+        return PostgresCrew(self._datastore.apart(), self._say, patience)
 
     def close(self) -> None:
         self._datastore.close()
@@ -322,8 +331,8 @@ class PostgresCrew:
         return str(rows[0][0]) if rows else None
 
     def update_parked_in(self, lane: str, reason: str, at: datetime, limit: int) -> int:
-        values = {"reason": storable(reason), "at": micros(at), "lane": lane, "limit": limit}
-        return len(self._ask("park", values))
+        values = {"reason": storable(reason), "at": micros(at), "of_lane": lane, "limit": limit}
+        return len(self._say_all(PARK, values))
 
     def update_parked(self, reasons: Mapping[str, str | None], at: datetime) -> None:
         listed = [*map(storable, reasons.values())]
@@ -332,10 +341,14 @@ class PostgresCrew:
     def listen(self, worker: str, on_news: Callable[[str], None]) -> PostgresListener:
         return PostgresListener(self._datastore.connect, CHANNEL + worker, on_news)
 
-    def _say_all(self, statements: Sequence[str], values: Mapping[str, object]) -> None:
-        """Say several things that may be said twice, in one message and one transaction."""
-        literals = {name: Literal(value) for name, value in {"lock": self._lock, **values}.items()}
-        self._ask_again(self._say.of(";\n".join(statements), **literals))
+    def _say_all(self, statements: Sequence[str], values: Mapping[str, object]) -> list[Row]:
+        """Say several things that may be said twice, in one message and one transaction.
+
+        Return what the last brings.
+        """
+        bound = {"lock": self._lock, "patience": self._patience, **values}
+        literals = {name: Literal(value) for name, value in bound.items()}
+        return self._ask_again(self._say.of(";\n".join(statements), **literals))
 
     def _ask(self, query: str, values: Sequence[object] | Mapping[str, object] | None = None) -> list[Row]:
         return self._ask_again(self._queries[query], values)
@@ -355,6 +368,8 @@ class PostgresCrew:
             connection.cursor(row_factory=tuple_row) as cursor,
         ):
             cursor.execute(query, values, prepare=False)
+            while cursor.nextset():
+                pass
             return cursor.fetchall() if cursor.rownumber is not None else []
 
 

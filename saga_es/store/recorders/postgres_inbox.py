@@ -67,7 +67,7 @@ class PostgresInbox:
             " AS mine (definition, version, is_highest, shards) WHERE mine.definition = asked.definition"
             " AND (definition_version = mine.version OR (definition_version IS NULL AND is_highest))"
             " AND get_bit(shards::bit(256), get_byte(decode(md5(convert_to(saga_id, 'UTF8')), 'hex'), 0)) = 1)"
-            " OR NOT EXISTS (SELECT 1 FROM unnest(%s::text[], %s::bigint[]) AS known (definition, version)"
+            " OR %s AND NOT EXISTS (SELECT 1 FROM unnest(%s::text[], %s::bigint[]) AS known (definition, version)"
             " WHERE known.definition = asked.definition"
             " AND (definition_version IS NULL OR definition_version = known.version)))"
             " ORDER BY number LIMIT %s"
@@ -92,7 +92,7 @@ class PostgresInbox:
 
     def select_asked(self, limit: int, scope: Scope) -> Sequence[AskedStart]:
         mine = [(it.definition, it.version, it.is_highest, _bits(it.shards)) for it in scope.mine]
-        values = [[*scope.beside], *_columns(mine, 4), *_columns(scope.known, 2), limit]
+        values = [[*scope.beside], *_columns(mine, 4), scope.unknown, *_columns(scope.known, 2), limit]
         rows = self._select(self._asked, values)
         return [AskedStart(*row) for row in cast("list[tuple[int, str, str, int | None, str]]", rows)]
 

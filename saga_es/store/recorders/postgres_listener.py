@@ -43,9 +43,11 @@ class PostgresListener:
     def hears(self) -> bool:
         return self._hears
 
-    def stop(self) -> None:
-        """Stop, and wait until the connection is closed."""
+    def hang_up(self) -> None:
         self._stopped.set()
+
+    def stop(self) -> None:
+        self.hang_up()
         self._thread.join(timeout=2)
 
     def _run(self) -> None:
