@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -102,7 +103,9 @@ class Membership:
     async def look_round(self) -> None:
         """Say that this worker lives, and bring what it holds in line with what the crew is now."""
         async with self._one_at_a_time:
+            began = time.monotonic()
             muster = await self._aside.read(self._beat)
+            self._holds.sure_until = began + self._lease.total_seconds()
             spare = self._spares_the_silent()
             others = [it for it in muster.members if it.worker != self._holds.worker]
             dead = {it.worker for it in others if is_dead(it.process)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
@@ -17,6 +19,11 @@ class Ownership(Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether other engines may be at work on this store."""
+        ...
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody can have taken what is held; else a saga is read again before a command is decided."""
         ...
 
     def holds(self, shard: Shard | None, /) -> bool:
@@ -40,6 +47,7 @@ class Alone:
     """One engine, all sagas."""
 
     is_shared = False
+    is_sure = True
 
     def holds(self, _: Shard | None, /) -> bool:
         return True
@@ -62,6 +70,7 @@ class Holds:
     Attributes:
         worker: its id.
         leaving: shards that are given back as soon as nothing of theirs is in flight.
+        sure_until: when its lease is over, by this process's monotonic clock, unless the store hears of it before.
     """
 
     is_shared = True
@@ -69,9 +78,14 @@ class Holds:
     def __init__(self, worker: str) -> None:
         self.worker = worker
         self.leaving: set[Shard] = set()
+        self.sure_until = -math.inf
         self._epochs: dict[Shard, int] = {}
         self._over: dict[Shard, int] = {}  # the newest epoch of a shard that a commit was refused for
         self._metadata: dict[int, Mapping[str, JsonValue]] = {}
+
+    @property
+    def is_sure(self) -> bool:
+        return time.monotonic() < self.sure_until
 
     @property
     def shards(self) -> frozenset[Shard]:

@@ -86,9 +86,10 @@ class ProcessManager:
 
     def _read_anew(self, live: Live) -> None:
         """Another engine may have moved it on since it was read, or since it began to be."""
+        is_ours = self._is_ours(live) and self._ownership.is_sure
         if live.busy:
-            live.is_stale |= live.state is None or not self._is_ours(live)
-        elif live.state is not None and not self._is_ours(live):
+            live.is_stale |= live.state is None or not is_ours
+        elif live.state is not None and not is_ours:
             self._reload(live)
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:

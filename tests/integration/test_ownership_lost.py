@@ -15,7 +15,7 @@ from saga_es import Attempt, Retry, Saga, step
 from saga_es.store.crew import Process
 from saga_es.store.processes import this_process
 from saga_es.store.shards import SHARDS, Lane
-from tests.integration.engine.world import MARIA, SOON, Trip, drive, seen, told, types
+from tests.integration.engine.world import BY_ANN, MARIA, SOON, Trip, drive, seen, told, types
 from tests.support.engines import (
     NEVER,
     Calls,
@@ -278,6 +278,33 @@ def test_who_gets_back_what_it_had_lost_makes_again_what_was_answered_meanwhile(
     assert calls.engines_of(f"{history.saga_id}/pack/action/1") == ["A", "B", "A"]
     assert types(history) == ["SagaStarted", *["StepDispatched", "StepSucceeded"] * 3, "SagaSucceeded"]
     assert [epoch for _, epoch in check_owners(history)] == [1, 3]  # in the second nothing was recorded
+
+
+@pytest.mark.promise("owner.calls", "owner.takeover", "call.pause", "call.resume")
+def test_who_may_have_lost_a_saga_answers_nothing_by_what_it_remembers_of_it(shared: Place):
+    """That a command changes nothing is no commit, which would be refused."""
+
+    async def main():
+        calls, store = Calls(), shared.open()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls, poll=NEVER) as other,
+            client(shared.address) as outside,
+        ):
+            await divided(first, other)
+            (saga_id,) = ids_of(first, 1, Errand)
+            await first.start(Errand, MARIA, saga_id=saga_id)
+            await seen(first, saga_id, "SignalAwaited")
+            with silent(first):
+                await replaced(first, [other], store)
+                assert first._works.ownership.holds(first._works.manager.in_hand(saga_id).shard)
+                first._works.ownership.sure_until = 0  # as after its lease
+                await outside.pause(saga_id, **BY_ANN)
+                await first.resume(saga_id, **BY_ANN)
+                await first.signal(saga_id, "word", "here")
+            return types(*await settled(outside, [saga_id]))
+
+    assert "SagaResumed" in drive(main())
 
 
 # -- an engine is dead -------------------------------------------------------------------------------

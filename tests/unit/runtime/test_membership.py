@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -152,3 +153,21 @@ def test_a_store_that_is_away_is_asked_less_and_less_often_and_at_every_beat_at_
 
     beat = LEASE.total_seconds() / 3 * 0.9
     assert asyncio.run(main()) == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, beat, beat, beat, 0.1])
+
+
+@pytest.mark.promise("owner.takeover")
+def test_a_worker_is_sure_of_what_it_holds_for_a_lease_from_when_it_said_that_it_lives(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    async def main() -> list[bool]:
+        nonlocal now
+        member = member_of(half_and_half(), [])
+        sure = [member._holds.is_sure]
+        await member.look_round()
+        for _ in range(2):
+            sure.append(member._holds.is_sure)
+            now += LEASE.total_seconds()
+        return sure
+
+    assert asyncio.run(main()) == [False, True, False]
