@@ -3,13 +3,15 @@
 Workers share one PostgreSQL server, started for the run, and divide the sagas. Some from random graphs are started all
 the while, and a few cancelled; a nemesis kills workers (SIGKILL), stops them beyond their lease, lets them leave in
 order, cuts sessions, and crashes the server. Afterwards every saga has to be ended or parked, no epoch may stand after
-a newer one, and what the participants wrote down has to balance.
+a newer one, and what the participants wrote down has to balance. SIGTERM ends the harm; what there was is judged.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import secrets
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -36,7 +38,11 @@ async def all_faults(asked: argparse.Namespace, nemesis: Nemesis, stream: Stream
     faults = ["kill"] * asked.kills + ["pause"] * asked.pauses + ["leave"] * asked.leaves
     faults += ["cut"] * asked.cuts + ["crash"] * asked.crashes
     nemesis.chance.shuffle(faults)
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
     for number, fault in enumerate(faults, start=1):
+        if enough.is_set():
+            break
         await nemesis.strike(fault)
         if number % 25 == 0:
             print(f"{number} of {len(faults)} faults, {len(stream.acknowledged)} sagas", flush=True)

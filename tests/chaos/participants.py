@@ -19,6 +19,8 @@ from saga_es import Attempt, Rejected
 from saga_es.testing.ledger import Ledger
 
 REJECTED, FAILING, SLOW = 0.04, 0.06, 0.08  # shares; seconds at most
+MANY = 300
+"""Calls under way beyond which those of the dead are not made any more: their successors' would wait behind them."""
 
 
 class Participants:
@@ -33,7 +35,7 @@ class Participants:
             if call["what"] == "in flight":
                 answer: dict[str, Any] | None = dict(+self._in_flight)
             else:
-                answer = await self._call(call, str(call["worker"]))
+                answer = await self._call(call, str(call["worker"]), reader)
             if answer is not None:
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
@@ -42,12 +44,16 @@ class Participants:
         finally:
             writer.close()
 
-    async def _call(self, call: dict[str, Any], worker: str) -> dict[str, Any] | None:
+    async def _call(
+        self, call: dict[str, Any], worker: str, caller: asyncio.StreamReader
+    ) -> dict[str, Any] | None:
         """Return the answer, or ``None`` for hanging up without one."""
         self._in_flight[worker] += 1
         try:
             await asyncio.sleep(self._chance.uniform(0, SLOW))
             if self._chance.random() < FAILING:
+                return None
+            if caller.at_eof() and self._in_flight.total() > MANY:
                 return None
             answer = await asyncio.to_thread(self._do, call["what"], Attempt(**call["attempt"]))
             await asyncio.sleep(self._chance.uniform(0, SLOW))
