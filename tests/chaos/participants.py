@@ -19,8 +19,11 @@ from saga_es import Attempt, Rejected
 from saga_es.testing.ledger import Ledger
 
 REJECTED, FAILING, SLOW = 0.04, 0.06, 0.08  # shares; seconds at most
-MANY = 300
-"""Calls under way beyond which those of the dead are not made any more: their successors' would wait behind them."""
+AT_ONCE = 6
+"""Calls that are being written down; others wait for their turn, and are not made if their caller has died by then.
+
+Those of the dead would be what all others wait for: with workers killed faster than a disk writes, for ever.
+"""
 
 
 class Participants:
@@ -28,6 +31,7 @@ class Participants:
         self._ledger = ledger
         self._chance = Random()  # noqa: S311 - any will do
         self._in_flight: Counter[str] = Counter()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,9 +57,11 @@ class Participants:
             await asyncio.sleep(self._chance.uniform(0, SLOW))
             if self._chance.random() < FAILING:
                 return None
-            if caller.at_eof() and self._in_flight.total() > MANY:
-                return None
-            answer = await asyncio.to_thread(self._do, call["what"], Attempt(**call["attempt"]))
+            is_waiting = self._turns.locked()
+            async with self._turns:
+                if is_waiting and caller.at_eof():
+                    return None
+                answer = await asyncio.to_thread(self._do, call["what"], Attempt(**call["attempt"]))
             await asyncio.sleep(self._chance.uniform(0, SLOW))
             return None if self._chance.random() < FAILING else answer
         finally:

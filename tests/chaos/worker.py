@@ -21,7 +21,7 @@ LEASE = 1.0
 """Seconds."""
 
 SETTINGS = Settings(
-    max_in_flight=100,
+    max_in_flight=30,
     step_timeout=timedelta(seconds=10),
     drain=timedelta(seconds=1),
     lease=timedelta(seconds=LEASE),
