@@ -33,6 +33,9 @@ SELDOM: Final = timedelta(seconds=1)
 LEASE_PARTS: Final = 4
 """A claim waits for a part of the lease for the appends that are under way, and lets the worker say that it lives."""
 
+LEAST: Final = timedelta(seconds=0.5)
+"""What it waits at least: one commit after another is being written."""
+
 MOST_DOUBLED: Final = 10
 """How often the time between two looks is doubled at most, while the store does not answer."""
 
@@ -67,7 +70,10 @@ class CrewFollower:
         self._taking_up = TakingUp(
             crew, holds, loader=loader, manager=manager, timers=timers, patience=patience
         )
-        self._aside, self._apart = Aside("saga_es-member"), crew.apart(settings.lease / LEASE_PARTS)
+        self._aside, self._apart = (
+            Aside("saga_es-member"),
+            crew.apart(max(settings.lease / LEASE_PARTS, LEAST)),
+        )
         self._taking: asyncio.Task[None] | None = None
         self._listening: Listening | None = None
         self._timer: Timer | None = None
@@ -81,6 +87,7 @@ class CrewFollower:
         self._unmanned = Unmanned(crew, loader=loader, timers=timers, lease=settings.lease)
         self._membership = self._make_membership(registry, settings, chance)
         manager.on_fenced = self._membership.fenced
+        manager.on_unsure = self._membership.begin_soon
         manager.watchers.on_elsewhere = self._watched_elsewhere
 
     def _make_membership(

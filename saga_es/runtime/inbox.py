@@ -33,6 +33,9 @@ MOST: Final = 100
 SHARE: Final = 4
 """Times as long as a look took there is none: one that has much to pass over is not to fill a server's time."""
 
+LONGEST: Final = timedelta(seconds=1)
+"""Between two looks for that."""
+
 PASSING: Final = (StoreUnavailable, EngineClosed, ClaimLost)
 """What says nothing against a row: it is looked at again."""
 
@@ -68,6 +71,7 @@ class InboxReader:
         self._timers, self._registry, self._settings = timers, registry, settings
         self._ensure_recorded = ensure_recorded
         self._loop = asyncio.get_running_loop()
+        self._took = timedelta(0)  # the last look
         self._in_hand: set[int] = set()
         self._done: list[int] = []
         self._refused: dict[int, tuple[Exception, bool]] = {}  # and whether only for want of a definition
@@ -94,7 +98,6 @@ class InboxReader:
             self._looking.cancel()
 
     async def _look_round(self) -> None:
-        began = self._loop.time()
         try:
             with suppress(StoreUnavailable):  # the next look may succeed
                 await self._clear()
@@ -102,8 +105,7 @@ class InboxReader:
         finally:
             self._looking = None
             if not self._stopped:
-                took = timedelta(seconds=self._loop.time() - began)
-                pause = max(self._settings.poll, SHARE * took)
+                pause = max(self._settings.poll, min(SHARE * self._took, LONGEST))
                 self._timer = self._timers.at(later(self._timers.now(), pause), self.begin)
                 self._go_on_with_more()
 
@@ -112,7 +114,9 @@ class InboxReader:
         self._more = False
         if room == 0:
             return
+        began = self._loop.time()
         rows = await self._loader.read(partial(self._inbox.waiting, room, self._scope()))
+        self._took = timedelta(seconds=self._loop.time() - began)
         ours = [row for row in rows if self._is_ours(row)]
         self._in_hand.update(row.number for row in ours)
         for row in ours:

@@ -58,6 +58,7 @@ class Live:
     Attributes:
         state: as recorded; ``None`` until it is loaded.
         busy: an append or a load is under way; what is asked meanwhile gathers in ``asks``.
+        late: asks that came while it was being read, to be decided on what is read after that.
         handed: the attempts in hand, by node.
         numbers: of these: (op, node) to (round, number).
         loading: the last load; it may be done.
@@ -70,7 +71,7 @@ class Live:
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "loading",
+        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "late", "loading",
         "newest", "number",
         "numbers", "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
@@ -83,6 +84,7 @@ class Live:
         self.incompatible: str | None = None
         self.started_at: datetime | None = None
         self.asks: deque[Ask] = deque()
+        self.late: list[Ask] = []
         self.busy = self.is_stale = False
         self.loading: asyncio.Task[None] | None = None
         self.newest = 0
@@ -141,7 +143,8 @@ class Live:
 
     def refuse(self, error: Exception) -> None:
         """Answer everything that is asked, and everybody who waits, with an error."""
-        asks, self.asks = self.asks, deque()
+        asks, self.asks = [*self.asks, *self.late], deque()
+        self.late.clear()
         for ask in asks:
             if ask.done is not None:
                 ask.done(error)
@@ -171,7 +174,7 @@ class Live:
     def is_idle(self) -> bool:
         """Whether it can be forgotten: ended, and nothing is asked, awaited or in flight."""
         state = self.state
-        if state is None or self.busy or self.asks or self.waiters:
+        if state is None or self.busy or self.asks or self.late or self.waiters:
             return False
         return not state.is_open and not self.handed.actions and not self.handed.undos
 

@@ -32,6 +32,7 @@ class Hands(Protocol):
     def busy_shards(self) -> set[Shard]: ...
     def lose(self, shards: Collection[Shard]) -> None: ...
     def resume(self, shards: Collection[Shard]) -> None: ...
+    def sure(self) -> None: ...
 
 
 class Reading(Protocol):
@@ -105,7 +106,9 @@ class Membership:
         async with self._one_at_a_time:
             began = time.monotonic()
             muster = await self._aside.read(self._beat)
+            self._take(muster)
             self._holds.sure_until = began + self._lease.total_seconds()
+            self._hands.sure()
             spare = self._spares_the_silent()
             others = [it for it in muster.members if it.worker != self._holds.worker]
             dead = {it.worker for it in others if is_dead(it.process)}
@@ -117,10 +120,7 @@ class Membership:
                 claim = partial(self._crew.claim, self._holds.worker, wanted, dead, spare_the_silent=spare)
                 await self._aside.read(claim)
                 muster = await self._aside.read(partial(self._crew.muster, self._holds.worker))
-            gained, lost = self._holds.take(muster.holds)
-            self._hands.lose(lost)
-            if gained:
-                self._gain(gained)
+                self._take(muster)
             self._choose(balance(self._holds.worker, self._holds.shards, living).surplus)
             await self._give_back()
             self._observe(living, muster.lanes)
@@ -148,6 +148,13 @@ class Membership:
         lost = {shard for shard, epoch in error.lost if self._holds.lose(shard, epoch)}
         self._hands.lose(lost)
         self.begin_soon()
+
+    def _take(self, muster: Muster) -> None:
+        """Hold what the store says."""
+        gained, lost = self._holds.take(muster.holds)
+        self._hands.lose(lost)
+        if gained:
+            self._gain(gained)
 
     # -- a round -------------------------------------------------------------------------------------
 

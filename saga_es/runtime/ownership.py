@@ -23,7 +23,7 @@ class Ownership(Protocol):
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody can have taken what is held; else a saga is read again before a command is decided."""
+        """Whether nobody can have taken what is held; else the store is asked before a command is decided."""
         ...
 
     def holds(self, shard: Shard | None, /) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from saga_es.errors import StoreUnavailable
+from saga_es.errors import EngineClosed, StoreUnavailable
 from saga_es.model.times import LATEST, later
 from saga_es.runtime.timers import Timers
 
@@ -53,10 +53,13 @@ class Patience:
 
         Raises:
             StoreUnavailable: it did not answer in time.
+            EngineClosed: whoever asks was left meanwhile.
         """
         end = later(self._timers.now(), self._limit) if until is None else until
         pause, said = timedelta(0), ""
         while True:
+            if self._timers.is_closed:
+                raise EngineClosed(what)
             try:
                 return await self._in_time(make(), end)
             except StoreUnavailable as error:
@@ -65,6 +68,8 @@ class Patience:
                 if left < FIRST_PAUSE:
                     raise StoreUnavailable(self._url, problem=said, saga_id=saga_id) from error
             except _NoAnswer:
+                if self._timers.is_closed:
+                    raise EngineClosed(what) from None
                 before = f" (the last one before: {said})" if said else ""
                 problem = f"{what} got no answer in time{before}"
                 raise StoreUnavailable(self._url, problem=problem, saga_id=saga_id) from None
@@ -87,7 +92,7 @@ class Patience:
 
 
 async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool:
-    """Wait for a task until ``end`` at most, and return whether it is done; a task that is not goes on."""
+    """Wait for a task until ``end``, or the timers' end, and return whether it is done; one that is not goes on."""
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def open_gate(*_: object) -> None:
@@ -96,12 +101,15 @@ async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool
 
     task.add_done_callback(open_gate)
     timer = timers.at(end, open_gate)
+    kept = timers.when_closed(open_gate)
     try:
-        await gate
+        if not timers.is_closed:
+            await gate
     except asyncio.CancelledError:
         task.cancel()
         raise
     finally:
         timer.cancel()
+        kept()
         task.remove_done_callback(open_gate)
     return task.done()

@@ -53,14 +53,15 @@ class ProcessManager:
         self._lives = Lives()
         self.watchers = Watchers(self._lives, self.live, self._is_ours, self._touch, self._reload)
         self._dirty: dict[str, Live] = {}
-        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.let_go: dict[str, int] = {}  # with their versions, until what was read before is behind us
+        self._closing, self._unsure = False, list[tuple[str, Ask]]()
         self.on_fenced: Callable[[Fenced], None] = lambda _: None
+        self.on_unsure: Callable[[], None] = lambda: None
         self.busy_shards = self._lives.busy_shards
-        self.dispatcher = make_dispatcher(self._report, self._room_was_made)
         self._places = Places(settings, lambda: self.dispatcher.in_flight, self._feed)
+        self.dispatcher = make_dispatcher(self._report, self._places.feed_soon)
         defaults, places = settings.defaults(), self._places
         self._turns = Turns(
             store=store, clock=clock, places=places, ownership=ownership, defaults=defaults, chance=chance
@@ -79,18 +80,35 @@ class ProcessManager:
     # -- asked from outside --------------------------------------------------------------------------
 
     def submit(self, saga_id: str, ask: Ask) -> None:
-        """Ask something of a saga; it is decided in a later turn of the loop, on what is recorded by now."""
-        if (known := self._lives.get(saga_id)) is not None and self._ownership.is_shared:
-            self._read_anew(known)
-        self._ask(self.live(saga_id, fresh=ask.definition is not None), ask)
+        """Ask something of a saga; it is decided in a later turn of the loop, on what is recorded by now.
 
-    def _read_anew(self, live: Live) -> None:
-        """Another engine may have moved it on since it was read, or since it began to be."""
-        is_ours = self._is_ours(live) and self._ownership.is_sure
-        if live.busy:
-            live.is_stale |= live.state is None or not is_ours
-        elif live.state is not None and not is_ours:
+        Where it is not sure any more what this engine holds, the store is asked first.
+        """
+        if not self._ownership.is_sure:
+            self._unsure.append((saga_id, ask))
+            self.on_unsure()
+            return
+        known = self._lives.get(saga_id)
+        live = self.live(saga_id, fresh=ask.definition is not None)
+        if known is None or not self._may_be_elsewhere(live):
+            self._ask(live, ask)
+            return
+        live.late.append(
+            ask
+        )  # another engine may have moved it on since it was read, or since it began to be
+        if not live.busy:
             self._reload(live)
+
+    def sure(self) -> None:
+        """It is known what this engine holds: go on with what was asked meanwhile."""
+        unsure, self._unsure = self._unsure, []
+        for saga_id, ask in unsure:
+            self.submit(saga_id, ask)
+
+    def _may_be_elsewhere(self, live: Live) -> bool:
+        if live.state is None:
+            return self._ownership.is_shared and live.busy
+        return not self._ownership.holds(live.shard)
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
@@ -145,6 +163,9 @@ class ProcessManager:
         """Answer everybody who still waits."""
         for live in self._lives.values():
             live.refuse(error)
+        for _, ask in self._unsure:
+            if ask.done is not None:
+                ask.done(error)
 
     # -- where the store is shared -------------------------------------------------------------------
 
@@ -263,18 +284,17 @@ class ProcessManager:
 
     def _finish(self, live: Live) -> None:
         """What is recorded is so: act on it, tell who waits, go on with what was asked meanwhile."""
-        is_ours = self._is_ours(live)
         if live.state is not None:
             if not live.is_stale:
                 self._effects.carry_out(live)
             self.watchers.tell(live)
-        if live.newest > live.version or live.is_stale:
+        if live.newest > live.version or live.is_stale or live.late:
             self._reload(live)
         elif live.asks:
             self._touch(live)
         elif live.state is not None and live.state.version == 0:
             self._drop(live, UnknownSaga(live.saga_id))
-        elif live.is_idle or not (is_ours or live.waiters):
+        elif live.is_idle or not (self._is_ours(live) or live.waiters):
             self._let_go(live)
         self._places.feed_soon()
 
@@ -292,6 +312,8 @@ class ProcessManager:
 
     def _reload(self, live: Live) -> None:
         live.busy, live.newest = True, 0
+        live.asks.extend(live.late)
+        live.late.clear()
         is_taken_up, live.is_stale = live.is_stale or live.version == 0, False
         live.loading = self._begin(self._load(live, reissue=is_taken_up))
 
@@ -330,6 +352,8 @@ class ProcessManager:
                 done(unknown)
         if live.asks:
             self._touch(live)
+        elif live.late:
+            self._reload(live)
         else:
             self._drop(live, unknown)
 
@@ -361,9 +385,6 @@ class ProcessManager:
 
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))
-
-    def _room_was_made(self) -> None:
-        self._places.feed_soon()
 
     def _hunger(self, live: Live) -> None:
         """It could go on, but found no room: it is woken in its turn when there is some."""

@@ -181,6 +181,8 @@ class DaemonThreads:
                 continue  # taken in this very moment: its job is on the way
             if job is None:
                 with self._lock:
+                    if self._waiting:  # it came after the end was told
+                        return self._waiting.popleft()
                     self._running -= 1
             return job
 

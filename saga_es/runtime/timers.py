@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from saga_es.runtime.clock import Alarm, Clock
@@ -57,6 +58,7 @@ class Timers:
         self._alarm: Alarm | None = None
         self._alarm_due: datetime | None = None
         self._closed = False
+        self._gates: set[Callable[[], None]] = set()
 
     def __len__(self) -> int:
         """Return how many timers are set."""
@@ -83,9 +85,20 @@ class Timers:
             self._arm(due)
         return timer
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def when_closed(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` when nothing rings any more, so that nobody waits for it; return what takes that back."""
+        self._gates.add(callback)
+        return partial(self._gates.discard, callback)
+
     def close(self) -> None:
         """Forget all timers."""
         self._closed = True
+        for gate in tuple(self._gates):
+            gate()
         if self._alarm is not None:
             self._alarm.cancel()
         for _, _, timer in self._heap:

@@ -40,7 +40,8 @@ class Unmanned:
         """Note who can run what; the oldest of the living shows what none of them can, and forgets calls to nobody."""
         now = self._loop.time()
         self._manned.update((lane, now) for member in living for lane in member.lanes)
-        oldest = min(living, key=lambda it: (it.entered_at, it.worker), default=None)
+        at_work = [it for it in living if it.lanes] or living  # not those who are leaving
+        oldest = min(at_work, key=lambda it: (it.entered_at, it.worker), default=None)
         self.is_oldest = oldest is not None and oldest.worker == worker
         if self.is_oldest and self._task is None:
             self._task = self._loop.create_task(self._show(self.spared()))

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from saga_es import Settings
-from saga_es.errors import UnknownSaga
+from saga_es.errors import EngineClosed, UnknownSaga
 from saga_es.store.address import open_store
 from saga_es.store.inbox import ClaimLost, Scope
 from saga_es.store.recorders.postgres_sql import STEPS, Statements
@@ -224,3 +224,23 @@ def test_a_store_of_the_first_version_gets_an_inbox(postgres_url: str):
 
 def test_only_postgresql_has_an_inbox(place: Place):
     assert (place.open().inbox is not None) is (place.kind == "postgresql")
+
+
+@pytest.mark.promise("case.shutting-down", "error.EngineClosed", "call.outcome")
+def test_who_waits_for_a_start_in_the_inbox_is_told_when_the_engine_is_left(inbox: Inbox):
+    async def main() -> None:
+        seldom = timedelta(seconds=20)
+        async with inbox.house.client(TRIP) as client:
+            with inbox.connect() as db:
+                client.start_in(db, TRIP, MARIA, saga_id="trip-42")
+                db.execute("UPDATE saga_inbox SET error = 'by hand'")
+            engine = inbox.house.engine(TRIP, settings=Settings(poll=seldom))
+            await engine.__aenter__()
+            waiting = asyncio.ensure_future(engine.outcome("trip-42"))
+            while engine._works.timers._gates == set():
+                await asyncio.sleep(0)
+            await engine.__aexit__(None, None, None)
+            with pytest.raises(EngineClosed):
+                await waiting
+
+    drive(main())

@@ -220,12 +220,13 @@ class Ears:
                 on_news(news)
 
         listener = PostgresListener(crew._datastore.connect, f"saga_es_{worker}", hear)
-        return Listener(self, listener.stop)
+        return Listener(self, listener.hang_up, listener.stop)
 
 
 @dataclass
 class Listener:
     ears: Ears
+    hang_up: Callable[[], None]
     stop: Callable[[], None]
 
     @property

@@ -247,3 +247,46 @@ def test_nobody_waits_any_more_where_asking_how_it_stands_was_given_up(shared: P
             return manager.watchers.elsewhere()
 
     assert drive(main()) == []
+
+
+@pytest.mark.promise("owner.calls", "call.signal", "invariant.11")
+def test_commands_that_come_while_others_are_being_read_keep_these_from_nothing(shared: Place, monkeypatch):
+    """Each is decided on what is read after it came; one after another, and none waits for the last."""
+    order: list[str] = []
+
+    async def main():
+        calls = Calls()
+        async with (
+            engine(shared.address, "A", calls) as first,
+            engine(shared.address, "B", calls) as other,
+        ):
+            await divided(first, other)
+            (saga_id,) = ids_of(first, 1, Errand)
+            await first.start(Errand, RAIN, saga_id=saga_id)
+            await seen(first, saga_id, "StepRetryScheduled")
+            waiting = await waits(other, saga_id)
+
+            async def ask(number: int) -> None:
+                await other.pause(saga_id, by="ann", reason=str(number))
+                order.append(f"asked {number}")
+
+            asking: list[asyncio.Task[None]] = []
+            loader = other._works.loader
+
+            async def load(live, plain=loader.load):
+                order.append("read")
+                if len(asking) < 5:  # always one more, while it is being read
+                    asking.append(asyncio.ensure_future(ask(len(asking))))
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                await plain(live)
+
+            monkeypatch.setattr(loader, "load", load)
+            await ask(99)
+            while not all(it.done() for it in asking):
+                await asyncio.wait(asking)
+            waiting.cancel()
+
+    drive(main())
+    assert order.index("asked 99") < order.index("asked 4")
+    assert [it for it in order if it != "read"] == ["asked 99", *(f"asked {number}" for number in range(5))]

@@ -33,6 +33,7 @@ class Crew:
     other: Member = OTHER
     owners: dict[Shard, str] = field(default_factory=dict)
     is_away: bool = False
+    claims_fail: bool = False
     claims: list[set[str]] = field(default_factory=list)  # who was named as dead
 
     def beat(self, worker: str) -> bool:
@@ -47,6 +48,8 @@ class Crew:
     def claim(
         self, worker: str, wanted: Mapping[str, int], dead: Collection[str], *, spare_the_silent: bool
     ) -> None:
+        if self.claims_fail:
+            raise StoreUnavailable("postgresql://", problem="appends take long")
         self.claims.append({*dead})
         if "other" in dead or (self.other.is_expired and not spare_the_silent):
             self.owners = {it: worker if who == "other" else who for it, who in self.owners.items()}
@@ -65,6 +68,7 @@ class Hands:
 
     def lose(self, shards: Collection[Shard]) -> None: ...
     def resume(self, shards: Collection[Shard]) -> None: ...
+    def sure(self) -> None: ...
 
 
 def half_and_half() -> Crew:
@@ -171,3 +175,19 @@ def test_a_worker_is_sure_of_what_it_holds_for_a_lease_from_when_it_said_that_it
         return sure
 
     assert asyncio.run(main()) == [False, True, False]
+
+
+@pytest.mark.promise("owner.takeover")
+def test_what_was_lost_is_known_though_nothing_can_be_claimed():
+    async def main() -> tuple[int, bool]:
+        crew = half_and_half()
+        member = member_of(crew, [])
+        await member.look_round()
+        crew.owners = dict.fromkeys(crew.owners, "other")
+        crew.claims_fail = True
+        crew.other = replace(OTHER, is_expired=True)
+        with pytest.raises(StoreUnavailable):
+            await member.look_round()
+        return len(member._holds.shards), member._holds.is_sure
+
+    assert asyncio.run(main()) == (0, True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from saga_es.errors import StoreUnavailable, UnknownSaga
+from saga_es.errors import EngineClosed, StoreUnavailable, UnknownSaga
 from saga_es.model.times import LATEST
 from saga_es.runtime.patience import Patience, within
 from saga_es.runtime.timers import Timers
@@ -300,3 +300,39 @@ def test_whoever_is_cancelled_while_it_waits_cancels_the_task():
         assert len(timers) == 0
 
     drive(main())
+
+
+# -- whoever asks is left meanwhile ------------------------------------------------------------------
+
+
+@pytest.mark.promise("case.shutting-down", "error.EngineClosed")
+@pytest.mark.parametrize("says_nothing", [False, True], ids=["between two tries", "while nothing is said"])
+def test_nobody_waits_for_timers_that_ring_no_more(says_nothing: bool):
+    async def main() -> int:
+        desk = Desk()
+        desk.says_nothing = says_nothing
+        asking = desk.ask()
+        await desk.clock.settle()
+        desk.timers.close()
+        with pytest.raises(EngineClosed):
+            await asking
+        with pytest.raises(EngineClosed):
+            await desk.ask()
+        return len(desk.asked)
+
+    assert drive(main()) == (1 if says_nothing else 2)
+
+
+def test_waiting_for_a_while_ends_with_the_timers():
+    async def main() -> list[bool]:
+        clock = ManualClock()
+        timers = Timers(clock)
+        task = asyncio.ensure_future(asyncio.sleep(3600))
+        waiting = asyncio.ensure_future(within(timers, task, EPOCH + 60 * SECOND))
+        await clock.settle()
+        timers.close()
+        found = [await waiting, await within(timers, task, EPOCH + 60 * SECOND), task.done()]
+        task.cancel()
+        return found
+
+    assert drive(main()) == [False, False, False]
