@@ -58,18 +58,14 @@ class Patience:
         end = later(self._timers.now(), self._limit) if until is None else until
         pause, said = timedelta(0), ""
         while True:
-            if self._timers.is_closed:
-                raise EngineClosed(what)
             try:
-                return await self._in_time(make(), end)
+                return await self._in_time(make(), end, what)
             except StoreUnavailable as error:
                 said = error.problem
                 left = end - self._timers.now()
                 if left < FIRST_PAUSE:
                     raise StoreUnavailable(self._url, problem=said, saga_id=saga_id) from error
             except _NoAnswer:
-                if self._timers.is_closed:
-                    raise EngineClosed(what) from None
                 before = f" (the last one before: {said})" if said else ""
                 problem = f"{what} got no answer in time{before}"
                 raise StoreUnavailable(self._url, problem=problem, saga_id=saga_id) from None
@@ -77,13 +73,15 @@ class Patience:
                 await self._wait(min(pause, left / 2) * (0.5 + self._chance() / 2))
             pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
-    async def _in_time(self, asked: Awaitable[T], end: datetime) -> T:
+    async def _in_time(self, asked: Awaitable[T], end: datetime, what: str) -> T:
         if end >= LATEST:
             return await asked
         task = asyncio.ensure_future(asked)
         if await within(self._timers, task, end):
             return task.result()
         task.cancel()
+        if self._timers.is_closed:
+            raise EngineClosed(what)
         raise _NoAnswer
 
     async def _wait(self, pause: timedelta) -> None:
