@@ -68,7 +68,7 @@ class CrewFollower:
         self._timers, self._patience, self._poll = timers, patience, settings.poll
         self._loop = asyncio.get_running_loop()
         self._taking_up = TakingUp(
-            crew, holds, loader=loader, manager=manager, timers=timers, patience=patience
+            crew, holds, loader=loader, manager=manager, timers=timers, patience=patience, chance=chance
         )
         self._aside, self._apart = (
             Aside("saga_es-member"),

@@ -24,6 +24,9 @@ AT_ONCE: Final = 64
 class TakingUp:
     """Reads open sagas, and has the process manager adopt them.
 
+    Args:
+        chance: in [0, 1): there may not be room for all, and whoever takes over next begins elsewhere.
+
     Attributes:
         unread: shards that were gained, and whose sagas have not been read since.
         reading: how many reads are under way.
@@ -38,16 +41,17 @@ class TakingUp:
         manager: ProcessManager,
         timers: Timers,
         patience: Patience,
+        chance: Callable[[], float],
     ) -> None:
         self._crew, self._holds, self._loader, self._timers = crew, holds, loader, timers
-        self._manager, self._patience = manager, patience
+        self._manager, self._patience, self._chance = manager, patience, chance
         self.unread: set[Shard] = set()
         self.reading = 0
 
     async def all(self) -> None:
         """Fold the open sagas of what was gained, and go on with them."""
         while unread := self.unread & self._holds.shards:
-            some = sorted(unread)[:AT_ONCE]
+            some = sorted(unread, key=lambda _: self._chance())[:AT_ONCE]  # or the same would always be last
             self.unread.difference_update(some)
             try:
                 await self._read_some(some)
