@@ -78,15 +78,17 @@ class Effects:
         is_reissued = attempt_id(attempt) in live.reissued
         index = live.definition.graph.index[attempt.step]
         if is_reissued:  # else its place was reserved when its dispatch was decided
-            if not self._is_answered(live, attempt) and not self._may_resume(live, attempt):
+            if self._is_answered(live, attempt):
+                live.hand_out(attempt, index)
+                return
+            if not self._may_resume(live, attempt):
                 return
             timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
             attempt = replace(
                 attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
             )
         live.hand_out(attempt, index)
-        if not (is_reissued and self._is_answered(live, attempt)):
-            self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
+        self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
 
     def _is_answered(self, live: Live, attempt: RunAttempt) -> bool:
         """Whether an answer has come and is about to be decided on: the call was made before a shard was lost."""

@@ -18,7 +18,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
 from saga_es.model.times import later
 from saga_es.runtime.live import Ask, MakeCommand
-from saga_es.runtime.loading import Loader
+from saga_es.runtime.loading import Loader, reason_of
 from saga_es.runtime.ownership import Holds
 from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.registry import Registry
@@ -210,8 +210,7 @@ class InboxReader:
             self._done = self._done[len(done) :]
             self._in_hand.difference_update(done)
         for number, (error, is_unknown) in tuple(self._refused.items()):
-            words = f"{type(error).__name__}: {error}"
-            at = self._timers.now()
+            words, at = reason_of(error), self._timers.now()
             await self._loader.read(
                 partial(self._inbox.set_aside, number, words, at=at, only_unknown=is_unknown)
             )

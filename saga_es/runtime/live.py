@@ -109,7 +109,7 @@ class Live:
     @property
     def held(self) -> int:
         """How many attempts are in hand."""
-        return self.handed.actions.bit_count() + self.handed.undos.bit_count()
+        return len(self.numbers)
 
     def hand_out(self, attempt: RunAttempt, index: int) -> None:
         """Note that an attempt of a node is in hand until its answer is recorded."""
@@ -176,7 +176,7 @@ class Live:
         state = self.state
         if state is None or self.busy or self.asks or self.late or self.waiters:
             return False
-        return not state.is_open and not self.handed.actions and not self.handed.undos
+        return not state.is_open and not self.held
 
 
 def attempt_id(attempt: RunAttempt | Report) -> tuple[str, str, int, int]:

@@ -22,5 +22,5 @@ class Lives(dict[str, Live]):
 
     def busy_shards(self) -> set[Shard]:
         """Return the shards of which something is in flight, or being recorded."""
-        busy = (live.shard for live in self.values() if live.busy or live.handed.actions or live.handed.undos)
+        busy = (live.shard for live in self.values() if live.busy or live.held)
         return {shard for shard in busy if shard is not None}

@@ -130,15 +130,12 @@ class Loader:
 
     def _lives_of(self, saga_ids: Sequence[str]) -> list[Live]:
         lives: list[Live] = []
-        for saga_id, stream in self._store.streams(saga_ids).items():
-            live = Live(saga_id)
-            try:
-                self.found(stream).give(live)
-            except StoreUnavailable:
-                raise  # it is nobody's fault, and asked again
-            except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
-                self._set_aside(saga_id, error)
+        for saga_id, found in self._found_each(saga_ids).items():
+            if not isinstance(found, Found):
+                self._set_aside(saga_id, found or UnknownSaga(saga_id))
                 continue
+            live = Live(saga_id)
+            found.give(live)
             if live.set_aside is not None:
                 self._store.set_parked(saga_id, live.set_aside, at=self._clock.now())
             else:
@@ -157,42 +154,37 @@ class Loader:
 
     def _place_of(self, stream: Stream) -> Shard:
         saga_id = stream.saga_id
-        try:
-            return Shard.of(self.plan_of(saga_id, stream.first()), saga_id)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
-            self._set_aside(saga_id, error)
-            return Shard(NO_LANE, number_of(saga_id))
+        plan = self._or_set_aside(saga_id, lambda: self.plan_of(saga_id, stream.first()))
+        return Shard(NO_LANE, number_of(saga_id)) if plan is None else Shard.of(plan, saga_id)
 
-    def show_as_they_are(self, saga_ids: Sequence[str]) -> None:
-        """Have the index show open sagas as parked where their streams say so, or can't be read; blocking."""
-        for saga_id, stream in self._store.streams(saga_ids).items():
-            try:
-                reason = self.found(stream).state.parked
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
-                self._set_aside(saga_id, error)
-            else:
-                self._store.set_parked(saga_id, reason, at=self._clock.now())
+    def reasons_of(self, saga_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return why each of these sagas is parked by its stream, or can't be read; blocking."""
+        found = self._found_each(saga_ids).items()
+        return {
+            saga_id: it.state.parked if isinstance(it, Found) else reason_of(it or UnknownSaga(saga_id))
+            for saga_id, it in found
+        }
 
     def why_not(self, saga_id: str) -> str | None:
         """Return why nothing here can run a recorded saga; blocking. ``None`` where it can.
 
         ``None`` too where the saga can't be read: it is shown as parked for that.
         """
+        fit = self._or_set_aside(saga_id, lambda: self._registry.fit(self.recorded_plan(saga_id)))
+        return None if fit is None or fit.incompatible is None else f"incompatible: {fit.incompatible}"
+
+    def _or_set_aside(self, saga_id: str, read: Callable[[], T]) -> T | None:
+        """Return what ``read`` finds; where a saga can't be read, show it as parked."""
         try:
-            incompatible = self._registry.fit(self.recorded_plan(saga_id)).incompatible
+            return read()
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one saga's fault stops no other
             self._set_aside(saga_id, error)
             return None
-        return None if incompatible is None else f"incompatible: {incompatible}"
 
     def _set_aside(self, saga_id: str, error: Exception) -> None:
-        self._store.set_parked(saga_id, f"{type(error).__name__}: {error}", at=self._clock.now())
+        self._store.set_parked(saga_id, reason_of(error), at=self._clock.now())
 
     async def parked_in_index(self) -> dict[str, str]:
         """Return what the index shows as parked: id to reason."""
@@ -211,3 +203,8 @@ class Loader:
     async def show_parked(self, saga_id: str, reason: str | None) -> None:
         at: datetime = self._clock.now()
         await self.read(lambda: self._store.set_parked(saga_id, reason, at=at))
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a saga is shown as parked, or a start set aside: what was raised."""
+    return f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
 from saga_es.runtime.live import Ask, Live, outcome
 from saga_es.runtime.lives import Lives
-from saga_es.runtime.loading import Loader
+from saga_es.runtime.loading import Loader, reason_of
 from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.settings import Settings
@@ -93,9 +93,7 @@ class ProcessManager:
         if known is None or not self._may_be_elsewhere(live):
             self._ask(live, ask)
             return
-        live.late.append(
-            ask
-        )  # another engine may have moved it on since it was read, or since it began to be
+        live.late.append(ask)  # to be decided on what is read from here on
         if not live.busy:
             self._reload(live)
 
@@ -106,9 +104,9 @@ class ProcessManager:
             self.submit(saga_id, ask)
 
     def _may_be_elsewhere(self, live: Live) -> bool:
-        if live.state is None:
-            return self._ownership.is_shared and live.busy
-        return not self._ownership.holds(live.shard)
+        """Whether another engine may have moved it on since it was read, or since that began."""
+        is_being_read = live.state is None and live.busy and self._ownership.is_shared
+        return is_being_read or not self._is_ours(live)
 
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
@@ -360,7 +358,7 @@ class ProcessManager:
     def _set_aside(self, live: Live, error: Exception) -> None:
         """A saga that can't be folded or written is shown as parked in the index; the others go on."""
         if self._ownership.holds(live.shard):
-            self._show_parked(live.saga_id, f"{type(error).__name__}: {error}")
+            self._show_parked(live.saga_id, reason_of(error))
         self._drop(live, error)
 
     def _show_parked(self, saga_id: str, reason: str) -> None:

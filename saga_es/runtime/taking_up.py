@@ -112,4 +112,4 @@ class TakingUp:
         self._crew.place(places)
         shown = [saga_id for saga_id, parked in page.items() if parked and places[saga_id].lane != NO_LANE]
         if shown:
-            self._loader.show_as_they_are(shown)
+            self._crew.show_parked(self._loader.reasons_of(shown), at=self._timers.now())

@@ -17,6 +17,11 @@ from tests.support.stores import history, put, summary
 from tests.support.workers import (
     NEW,
     OLD,
+    ONE,
+    TWO,
+    A,
+    B,
+    C,
     claim,
     fall_silent,
     id_in,
@@ -24,27 +29,16 @@ from tests.support.workers import (
     next_of,
     say,
     shared,
+    store,
 )
 
-__all__ = ["shared"]
+__all__ = ["shared", "store"]
 T = TypeVar("T")
 PATIENCE = 20  # real seconds until a thread is given up
 WAITING = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
-ONE, TWO, THREE = (Shard(OLD.key, number) for number in (1, 2, 3))
 NOBODYS = Shard(NEW.key, 7)  # of a lane that no worker ever had
-A, B, C = (id_in(shard.number) for shard in (ONE, TWO, THREE))
-
-
-@pytest.fixture
-def store(shared) -> SagaApplication:
-    """A store where ann holds all, in epoch 1, and bob nothing."""
-    made = shared.open()
-    join(made, "ann")
-    join(made, "bob")
-    claim(made, "ann")
-    return made
 
 
 class Waiting:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from saga_es.store.application import SagaApplication
 from saga_es.store.shards import NO_LANE, Call, Shard, number_of
 from tests.support.stores import ENDED, NOON, history, put
-from tests.support.workers import NEW, OLD, claim, id_in, join, next_of, shared
+from tests.support.workers import NEW, OLD, ONE, THREE, TWO, A, B, C, id_in, next_of, shared, store
 
-__all__ = ["shared"]
-ONE, TWO, THREE = (Shard(OLD.key, number) for number in (1, 2, 3))
-A, B, C = (id_in(shard.number) for shard in (ONE, TWO, THREE))
-
-
-@pytest.fixture
-def store(shared) -> SagaApplication:
-    """A store where ann holds all, in epoch 1, and bob nothing."""
-    made = shared.open()
-    join(made, "ann")
-    join(made, "bob")
-    claim(made, "ann")
-    return made
+__all__ = ["shared", "store"]
 
 
 def test_open_sagas_of_shards_come_in_pages_by_their_ids(store):

@@ -109,10 +109,7 @@ def test_a_start_waits_for_a_worker_that_only_restarts(inbox: Inbox):
             await until(lambda: len(old._works._follower._living) == 1)
             with inbox.connect() as db:
                 outside.start_in(db, Errand, MARIA, saga_id="errand")
-            reader = old._works._inbox
-            for _ in range(5):
-                reader.begin()
-                await until(lambda: reader._looking is None)
+            await looked(old)
             held = inbox.rows()
             async with engine(address, "new", calls, kinds=[Errand]) as new:
                 await there(new, "errand")
@@ -120,6 +117,14 @@ def test_a_start_waits_for_a_worker_that_only_restarts(inbox: Inbox):
             return held
 
     assert drive(main()) == [("errand", None)]
+
+
+async def looked(engine: SagaEngine) -> None:
+    """Have an engine look into the inbox some times."""
+    reader = engine._works._inbox
+    for _ in range(5):
+        reader.begin()
+        await until(lambda: reader._looking is None)
 
 
 async def there(face: SagaEngine, saga_id: str) -> None:
@@ -139,10 +144,7 @@ def test_who_has_not_heard_of_a_newcomer_sets_nothing_aside_that_the_newcomer_kn
                 with inbox.connect() as db:
                     outside.start_in(db, Errand, MARIA, saga_id="errand")
                     outside.start_in(db, Weighed, MARIA, saga_id="weighed")
-                reader = old._works._inbox
-                for _ in range(5):
-                    reader.begin()
-                    await until(lambda: reader._looking is None)
+                await looked(old)
                 held = inbox.rows()
             await until(lambda: all(error for _, error in inbox.rows()))
             return held

@@ -29,6 +29,7 @@ from tests.support.engines import (
     leaving,
     name_of,
     numbers,
+    pair,
     settled,
     until,
 )
@@ -151,11 +152,7 @@ def test_a_saga_that_goes_on_elsewhere_is_read_when_it_ends_or_when_somebody_ask
 
     async def main():
         calls = Calls()
-        async with (
-            engine(shared.address, "A", calls) as first,
-            engine(shared.address, "B", calls) as other,
-        ):
-            await divided(first, other)
+        async with pair(shared.address, calls) as (first, other):
             calls.hold("A")
             ids = ids_of(first, 20, Errand)
 

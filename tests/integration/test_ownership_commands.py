@@ -21,6 +21,7 @@ from tests.support.engines import (
     engine,
     ids_of,
     name_of,
+    pair,
     settled,
     until,
 )
@@ -158,15 +159,19 @@ async def waits(face: SagaEngine, saga_id: str) -> asyncio.Task[object]:
     return waiting
 
 
+async def awaiting_word(owner: SagaEngine) -> str:
+    """Let an engine bring a saga of its own to its signal; return its id."""
+    (saga_id,) = ids_of(owner, 1, Errand)
+    await owner.start(Errand, MARIA, saga_id=saga_id)
+    await seen(owner, saga_id, "SignalAwaited")
+    return saga_id
+
+
 @pytest.mark.promise("owner.calls", "call.pause", "call.resume", "call.retry")
 def test_a_command_through_an_engine_that_waits_is_decided_on_what_is_recorded_by_then(shared: Place):
     async def main():
         calls = Calls()
-        async with (
-            engine(shared.address, "A", calls) as first,
-            engine(shared.address, "B", calls) as other,
-        ):
-            await divided(first, other)
+        async with pair(shared.address, calls) as (first, other):
             paused, retried = ids_of(first, 2, Errand)
             calls.hold("A")
             for saga_id in (paused, retried):
@@ -193,14 +198,8 @@ def test_a_command_through_an_engine_that_waits_is_decided_on_what_is_recorded_b
 def test_how_a_saga_elsewhere_stands_is_told_as_it_is_when_the_time_is_over(shared: Place, seconds: float):
     async def main():
         calls = Calls()
-        async with (
-            engine(shared.address, "A", calls) as first,
-            engine(shared.address, "B", calls) as other,
-        ):
-            await divided(first, other)
-            (saga_id,) = ids_of(first, 1, Errand)
-            await first.start(Errand, MARIA, saga_id=saga_id)
-            await seen(first, saga_id, "SignalAwaited")
+        async with pair(shared.address, calls) as (first, other):
+            saga_id = await awaiting_word(first)
             waiting = asyncio.ensure_future(other.outcome(saga_id, timeout=timedelta(seconds=seconds)))
             if seconds:
                 await until(lambda: saga_id in other._works.manager.watchers.elsewhere())
@@ -219,14 +218,8 @@ def test_how_a_saga_elsewhere_stands_is_told_as_it_is_when_the_time_is_over(shar
 def test_nobody_waits_any_more_where_asking_how_it_stands_was_given_up(shared: Place, monkeypatch):
     async def main():
         calls = Calls()
-        async with (
-            engine(shared.address, "A", calls) as first,
-            engine(shared.address, "B", calls) as other,
-        ):
-            await divided(first, other)
-            (saga_id,) = ids_of(first, 1, Errand)
-            await first.start(Errand, MARIA, saga_id=saga_id)
-            await seen(first, saga_id, "SignalAwaited")
+        async with pair(shared.address, calls) as (first, other):
+            saga_id = await awaiting_word(first)
             loader, manager = other._works.loader, other._works.manager
             asking = asyncio.ensure_future(other.outcome(saga_id, timeout=timedelta(seconds=0.3)))
             await until(lambda: saga_id in manager.watchers.elsewhere())
@@ -256,11 +249,7 @@ def test_commands_that_come_while_others_are_being_read_keep_these_from_nothing(
 
     async def main():
         calls = Calls()
-        async with (
-            engine(shared.address, "A", calls) as first,
-            engine(shared.address, "B", calls) as other,
-        ):
-            await divided(first, other)
+        async with pair(shared.address, calls) as (first, other):
             (saga_id,) = ids_of(first, 1, Errand)
             await first.start(Errand, RAIN, saga_id=saga_id)
             await seen(first, saga_id, "StepRetryScheduled")

@@ -251,6 +251,24 @@ def test_a_saga_that_was_being_read_for_the_first_time_is_read_again(shared: Pla
     assert drive(main()) == [("B", 1), ("B", 2), ("A", 2)]
 
 
+async def ended_after_its_shard_was_away(
+    first: SagaEngine, store: SagaApplication, kind: type[Saga[Trip]]
+) -> str:
+    """Start a saga of which the shard is away when its call times out, and back after that; return its id."""
+    await until(lambda: len(numbers(first, kind)) == SHARDS)
+    (saga_id,) = ids_of(first, 1, kind)
+    other = Elsewhere(first, store, saga_id)
+    await until(lambda: len(first._works._follower._living) > 1)
+    await at_rest(first)
+    await first.start(kind, MARIA, saga_id=saga_id)
+    other.take()
+    waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
+    await other.is_noticed()  # what its timeout came to was refused
+    await other.give_back()
+    assert (await waiting).status == "succeeded"
+    return saga_id
+
+
 @pytest.mark.promise("owner.takeover", "case.timeout", "case.late-reply")
 @pytest.mark.parametrize("most", [64, 1], ids="at most {}".format)
 def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back(shared: Place, most: int):
@@ -258,18 +276,8 @@ def test_a_call_that_hangs_in_its_thread_is_made_again_when_its_shard_comes_back
         slow, store = Slow(), shared.open()
         settings = Settings(max_in_flight_per_saga=most)
         async with SagaEngine(shared.address, sagas=[slow], settings=settings) as first:
-            await until(lambda: len(numbers(first, Slow)) == SHARDS)
             manager = first._works.manager
-            (saga_id,) = ids_of(first, 1, Slow)
-            other = Elsewhere(first, store, saga_id)
-            await until(lambda: len(first._works._follower._living) > 1)
-            await at_rest(first)
-            await first.start(Slow, MARIA, saga_id=saga_id)
-            other.take()
-            waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
-            await other.is_noticed()  # what its timeout came to was refused
-            await other.give_back()
-            assert (await waiting).status == "succeeded"
+            saga_id = await ended_after_its_shard_was_away(first, store, Slow)
             slow.let_go.set()
             await until(lambda: not manager.dispatcher.in_flight and manager.in_hand(saga_id) is None)
             return slow.calls, types(await first.history(saga_id))
@@ -285,17 +293,7 @@ def test_a_call_whose_coroutine_does_not_end_is_made_again_beside_it(shared: Pla
         stubborn, store = Stubborn(), shared.open()
         settings = Settings(max_in_flight_per_saga=1)
         async with SagaEngine(shared.address, sagas=[stubborn], settings=settings) as first:
-            await until(lambda: len(numbers(first, Stubborn)) == SHARDS)
-            (saga_id,) = ids_of(first, 1, Stubborn)
-            other = Elsewhere(first, store, saga_id)
-            await until(lambda: len(first._works._follower._living) > 1)
-            await at_rest(first)
-            await first.start(Stubborn, MARIA, saga_id=saga_id)
-            other.take()
-            waiting = asyncio.ensure_future(first.outcome(saga_id, timeout=SOON))
-            await other.is_noticed()
-            await other.give_back()
-            assert (await waiting).status == "succeeded"
+            await ended_after_its_shard_was_away(first, store, Stubborn)
             stubborn.let_go.set()
             await until(lambda: not first._works.manager.dispatcher.in_flight)
             return stubborn.calls

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -140,6 +140,14 @@ def engine(
 ) -> SagaEngine:
     sagas = [kind(name, calls) for kind in kinds]
     return SagaEngine(address, sagas=sagas, settings=Settings(**settings))
+
+
+@asynccontextmanager
+async def pair(address: Any, calls: Calls) -> AsyncGenerator[tuple[SagaEngine, SagaEngine]]:
+    """Two engines, A and B, that have divided the sagas."""
+    async with engine(address, "A", calls) as first, engine(address, "B", calls) as other:
+        await divided(first, other)
+        yield first, other
 
 
 def client(address: Any) -> SagaClient:

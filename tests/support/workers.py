@@ -98,3 +98,20 @@ def next_of(
         epoch=epoch,
         claims=claims,
     )
+
+
+# -- a store that has owners -------------------------------------------------------------------------
+
+ONE, TWO, THREE = (Shard(OLD.key, number) for number in (1, 2, 3))
+A, B, C = (id_in(shard.number) for shard in (ONE, TWO, THREE))
+"""A saga of each."""
+
+
+@pytest.fixture
+def store(shared: Place) -> SagaApplication:
+    """A store where ann holds all, in epoch 1, and bob nothing."""
+    made = shared.open()
+    join(made, "ann")
+    join(made, "bob")
+    claim(made, "ann")
+    return made

@@ -66,7 +66,6 @@ CLAIM: Final = (
        WHERE s.lane = free.lane AND s.shard = free.shard
          AND EXISTS (SELECT 1 FROM {workers} WHERE worker = {worker})""",
 )
-# Whoever claims a shard reads its sagas after that: what is told to nobody when this looks is read by the next owner.
 PARK: Final = (
     *LOCKED,
     """UPDATE {index} SET parked = {reason}, changed_at = {at} WHERE is_open AND parked IS NULL AND saga_id IN
@@ -75,6 +74,7 @@ PARK: Final = (
 )
 # What may be said again, and is not to cost a flush of the log: a crash of the server may undo it.
 LAZILY: Final = "(SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
+# Whoever claims a shard reads its sagas after that: what is told to nobody when this looks is read by the next owner.
 FORGET: Final = f"""
 DELETE FROM {{calls}} AS c WHERE {LAZILY} AND NOT EXISTS (
   SELECT 1 FROM {{shards}} AS s WHERE s.lane = c.lane AND s.shard = c.shard AND s.owner IS NOT NULL)"""
@@ -144,6 +144,11 @@ TOLD: Final = f""", (SELECT count(pg_notify('{CHANNEL}' || owner, 'call')) FROM
   (SELECT DISTINCT s.owner FROM unnest({listed("call_lanes")}, {listed("call_shards", "smallint")})
      AS new (lane, shard) JOIN {{shards}} AS s USING (lane, shard) WHERE s.owner IS NOT NULL) AS owners) AS told"""
 
+# Whose a call is, the store says: one who has lost the shard and does not know it must not answer it.
+WAITING: Final = """
+SELECT c.number, c.saga_id, c.version FROM {calls} AS c JOIN {shards} AS s USING (lane, shard)
+WHERE s.owner = %(worker)s AND c.number <> ALL(%(answered)s) ORDER BY c.number LIMIT %(limit)s"""
+
 
 QUERIES: Final = {
     "join": JOIN,
@@ -157,13 +162,11 @@ QUERIES: Final = {
     "lanes": "SELECT lane, definition, definition_version FROM {lanes} ORDER BY 2, 3, 1",
     "leaving": "UPDATE {workers} SET lanes = '{{}}' WHERE worker = %s",
     "tell": TELL,
-    # Whose a call is, the store says: one who has lost the shard and does not know it must not answer it.
-    "calls": (
-        "SELECT c.number, c.saga_id, c.version FROM {calls} AS c JOIN {shards} AS s USING (lane, shard)"
-        " WHERE s.owner = %(worker)s AND c.number <> ALL(%(answered)s) ORDER BY c.number LIMIT %(limit)s"
+    "calls": WAITING,
+    "calls_but_answered": (
+        f"WITH gone AS (DELETE FROM {{calls}} WHERE number = ANY(%(answered)s) AND {LAZILY}) {WAITING}"
     ),
     "forget": FORGET,
-    "answered": f"WITH gone AS (DELETE FROM {{calls}} WHERE number = ANY(%(answered)s) AND {LAZILY}) ",
     "open": (
         "SELECT open.saga_id, open.parked FROM unnest(%s::text[], %s::smallint[]) AS mine (lane, shard),"
         " LATERAL (SELECT saga_id, parked FROM {index} AS i WHERE i.lane = mine.lane AND i.shard = mine.shard"
@@ -211,7 +214,6 @@ class PostgresCrew:
         self._patience = f"{round(patience.total_seconds() * 1000)}ms"  # PostgreSQL's 0 is no limit
         self._lock, self._place = say.lock_key("append"), say.lock_key("engine")
         self._queries = {name: say.of(text) for name, text in QUERIES.items()}
-        self._queries["calls_on"] = self._queries["answered"] + self._queries["calls"]
 
     def apart(self, patience: timedelta) -> PostgresCrew:
         return PostgresCrew(self._datastore.apart(), self._say, patience)
@@ -299,7 +301,9 @@ class PostgresCrew:
 
     def select_calls(self, worker: str, limit: int, answered: Collection[int]) -> Sequence[HeldCall]:
         values = {"worker": worker, "limit": limit, "answered": list(answered)}
-        rows = cast("list[tuple[int, str, int]]", self._ask("calls_on" if answered else "calls", values))
+        rows = cast(
+            "list[tuple[int, str, int]]", self._ask("calls_but_answered" if answered else "calls", values)
+        )
         return [HeldCall(number, Call(saga_id, version)) for number, saga_id, version in rows]
 
     def delete_calls_to_nobody(self) -> None:
