@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saga_es.model import events as ev
+from saga_es.model import making
 from saga_es.model.decision import Decision
 from saga_es.model.definition import SignalDefinition
 from saga_es.model.keys import call_key
@@ -37,15 +38,18 @@ def park(decision: Decision, index: int, reason: Problem, *, op: ev.Op | None, a
 
 def _go_on(decision: Decision) -> None:
     fold = decision.fold
-    for index in bits(fold.to_await):
-        _await_signal(decision, index)
+    if fold.to_await:
+        for index in bits(fold.to_await):
+            _await_signal(decision, index)
     if not fold.paused:
-        _time_out_signals(decision)
-        if fold.draining:
-            return
-        _dispatch_actions(decision)
+        if fold.dues:
+            _time_out_signals(decision)
+            if fold.draining:
+                return
+        if decision.room > 0 and (fold.ready or fold.retrying):
+            _dispatch_actions(decision)
     if fold.remaining == 0:
-        decision.emit(ev.SagaSucceeded())
+        decision.emit(making.SAGA_SUCCEEDED)
 
 
 def _await_signal(decision: Decision, index: int) -> None:
@@ -84,7 +88,7 @@ def _dispatch_action(decision: Decision, index: int) -> None:
     name = decision.name(index)
     decision.room -= 1
     decision.emit(
-        ev.StepDispatched(
+        making.step_dispatched(
             step=name,
             attempt=decision.fold.nodes[index].attempts + 1,
             key=call_key(decision.fold.saga_id, name, "action", 1),
@@ -108,7 +112,7 @@ def _drain(decision: Decision) -> None:
         )
         decision.emit(ev.StepOutcomeUnknown(step=decision.name(index), attempt=node.attempts, why=why))
     if not fold.open_actions and fold.cause is not None:
-        decision.emit(ev.SagaCompensating(cause=fold.cause))
+        decision.emit(making.saga_compensating(cause=fold.cause))
 
 
 # -- back --------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ def _undo(decision: Decision) -> None:
     if fold.status == "compensating" and not fold.owed and fold.cause is not None:
         standing = fold.standing()
         ending = Ending.RESIDUE if standing else Ending.FORCED if fold.forced() else Ending.COMPENSATED
-        decision.emit(ev.SagaFailed(ending=ending, cause=fold.cause, residue=standing))
+        decision.emit(making.saga_failed(ending=ending, cause=fold.cause, residue=standing))
 
 
 def _dispatch_undos(decision: Decision) -> None:
@@ -143,7 +147,7 @@ def _dispatch_undo(decision: Decision, index: int) -> None:
     round_ = node.round + 1 if again else node.round
     decision.room -= 1
     decision.emit(
-        ev.CompensationDispatched(
+        making.compensation_dispatched(
             step=name,
             round=round_,
             attempt=1 if again else node.undo_attempts + 1,

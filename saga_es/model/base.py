@@ -1,9 +1,29 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeVar, dataclass_transform
+
 from pydantic import BaseModel, ConfigDict
+
+T = TypeVar("T")
 
 
 class Frozen(BaseModel):
     """What is stored or crosses the edge: immutable, and closed to fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass_transform(frozen_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Make a dataclass that type checkers hold to be frozen, and that costs nothing to make.
+
+    For what is made many times for every saga: a dataclass that is frozen at run time too takes five times as long.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def keyword_record(cls: type[T]) -> type[T]:
+    """Make a ``record`` whose fields are given by name."""
+    return dataclass(slots=True, unsafe_hash=True, kw_only=True)(cls)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
+from saga_es.model.base import keyword_record, record
 from saga_es.model.definition import Retry
 from saga_es.model.events import Op
 from saga_es.model.problem import Problem
@@ -21,7 +22,7 @@ class Defaults:
     compensation_retry: Retry = field(default_factory=lambda: Retry(attempts=10))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class Command:
     """What every command carries.
 
@@ -37,7 +38,7 @@ class Command:
     defaults: Defaults = field(default_factory=Defaults)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class StartSaga(Command):
     """Start a saga, once.
 
@@ -49,19 +50,19 @@ class StartSaga(Command):
     definition: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class Wake(Command):
     """Time has passed or room was made: go on with what is due."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Succeeded:
     """The attempt returned; ``result`` is JSON (``None`` for a compensation)."""
 
     result: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     """The attempt ended otherwise.
 
@@ -73,7 +74,7 @@ class Failed:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class RecordOutcome(Command):
     """An attempt's answer.
 
@@ -91,13 +92,13 @@ class RecordOutcome(Command):
     probed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class DeliverSignal(Command):
     signal: str
     payload: JsonValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class OperatorCommand(Command):
     """A command that says who gave it, and why."""
 
@@ -105,48 +106,48 @@ class OperatorCommand(Command):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class CancelSaga(OperatorCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class PauseSaga(OperatorCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class ResumeSaga(OperatorCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class RepairCommand(OperatorCommand):
     """An operator's repair of one step."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class RetryStep(RepairCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class SupplyResult(RepairCommand):
     result: JsonValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class SupplyRejection(RepairCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class SkipStep(RepairCommand):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_record
 class ForceCompensated(RepairCommand):
     pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from saga_es.errors import (
     IllegalTransition,
@@ -13,7 +13,9 @@ from saga_es.errors import (
     UnknownSaga,
 )
 from saga_es.model import events as ev
+from saga_es.model import making
 from saga_es.model.advance import advance
+from saga_es.model.base import record
 from saga_es.model.commands import (
     CancelSaga,
     Command,
@@ -28,13 +30,14 @@ from saga_es.model.commands import (
 from saga_es.model.decision import Decision
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Event
+from saga_es.model.fold import Fold
 from saga_es.model.lifecycle import SIGNAL_LIFECYCLE
 from saga_es.model.outcomes import record_outcome
 from saga_es.model.repair import repair, same_json
 from saga_es.model.state import SagaState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decided:
     """What a command causes: the events, and the state once they are recorded."""
 
@@ -64,9 +67,51 @@ def decide(definition: SagaDefinition, state: SagaState, command: Command) -> tu
 
 def decide_with_state(definition: SagaDefinition, state: SagaState, command: Command) -> Decided:
     """Decide, and return the state that the events lead to beside them: what ``evolve`` would give."""
-    if state.version == 0 and not isinstance(command, StartSaga):
-        raise UnknownSaga(state.saga_id)
-    decision = Decision(definition, state, command)
+    decider = Decider(definition, state)
+    decider.decide(command)
+    return Decided(tuple(decider.events), decider.state)
+
+
+class Decider:
+    """Decides one command after another, each on top of what came of those before: ``decide`` for many."""
+
+    __slots__ = ("_before", "_decision")
+
+    def __init__(self, definition: SagaDefinition, state: SagaState) -> None:
+        self._before = state
+        self._decision = Decision(definition, state)
+
+    def decide(self, command: Command) -> int:
+        """Return how many attempts begin by what the command causes, or raise as ``decide`` does: then nothing is."""
+        decision = self._decision
+        kept = len(decision.events)
+        decision.take(command)
+        try:
+            _decide(decision, command)
+        except BaseException:
+            decision.take_back(self._before, kept)
+            raise
+        return command.room - decision.room
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """All that was caused so far."""
+        return self._decision.events
+
+    @property
+    def fold(self) -> Fold:
+        """How the saga stands by now; it changes with the next command."""
+        return self._decision.fold
+
+    @property
+    def state(self) -> SagaState:
+        """How the saga stands by now; not to be asked before the last command."""
+        return SagaState(self._decision.fold) if self._decision.events else self._before
+
+
+def _decide(decision: Decision, command: Command) -> None:
+    if decision.fold.version == 0 and not isinstance(command, StartSaga):
+        raise UnknownSaga(decision.fold.saga_id)
     match command:
         case StartSaga():
             _start(decision, command)
@@ -85,9 +130,6 @@ def decide_with_state(definition: SagaDefinition, state: SagaState, command: Com
         case _:
             raise TypeError(f"{type(command).__name__} is no command that decide knows")
     advance(decision)
-    if not decision.events:
-        return Decided((), state)
-    return Decided(tuple(decision.events), SagaState(decision.fold))
 
 
 def _start(decision: Decision, command: StartSaga) -> None:
@@ -98,7 +140,7 @@ def _start(decision: Decision, command: StartSaga) -> None:
             raise SagaIdConflict(fold.saga_id, definition=asked, recorded=fold.definition)
         return
     decision.emit(
-        ev.SagaStarted(
+        making.saga_started(
             definition=definition.name,
             definition_version=definition.version,
             digest=definition.digest,

@@ -16,13 +16,25 @@ class Decision:
     """Events in the making: each is applied as it is emitted, so that the next is decided on top of it."""
 
     __slots__ = ("command", "definition", "events", "fold", "room")
+    command: Command
+    room: int
 
-    def __init__(self, definition: SagaDefinition, state: SagaState, command: Command) -> None:
+    def __init__(self, definition: SagaDefinition, state: SagaState) -> None:
         self.definition = definition
-        self.command = command
         self.fold: Fold = state.fold.copy()
         self.events: list[Event] = []
+
+    def take(self, command: Command) -> None:
+        """Go on with another command, on top of what came of those before."""
+        self.command = command
         self.room = command.room
+
+    def take_back(self, state: SagaState, kept: int) -> None:
+        """Be as after the first ``kept`` events, which began at ``state``."""
+        self.fold = state.fold.copy()
+        del self.events[kept:]
+        for event in self.events:
+            apply(self.fold, event)
 
     @property
     def at(self) -> datetime:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
+from saga_es.model.base import record
 from saga_es.model.events import Op
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunAttempt:
     """Make a call whose dispatch is recorded.
 
@@ -38,7 +38,7 @@ class RunAttempt:
     doubtful: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelAttempt:
     """Stop waiting for an action in flight (``on_failure="cancel"``): a coroutine is cancelled, a thread drains."""
 
@@ -47,7 +47,7 @@ class CancelAttempt:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WakeAt:
     """Ask again at ``due`` (aware UTC): a retry's delay or a signal's wait ends then."""
 
@@ -55,7 +55,7 @@ class WakeAt:
     due: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NeedRoom:
     """Something could begin, but had no room: wake the saga when there is some."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saga_es.errors import IllegalTransition
 from saga_es.model import events as ev
+from saga_es.model import making
 from saga_es.model.advance import park
 from saga_es.model.commands import Failed, RecordOutcome, Succeeded
 from saga_es.model.decision import Decision
@@ -42,7 +43,7 @@ def _action(decision: Decision, command: RecordOutcome, index: int, node: Node) 
         case Succeeded() if _was_told(command, node):
             pass  # and an operator, who knew, had the step tried anew
         case Succeeded(result) if is_open:
-            decision.emit(ev.StepSucceeded(step=command.step, attempt=command.attempt, result=result))
+            decision.emit(making.step_succeeded(step=command.step, attempt=command.attempt, result=result))
         case Failed() as failed if is_current:
             _action_failed(decision, command, index, failed)
         case _ if not is_open:
@@ -66,7 +67,7 @@ def _action_failed(decision: Decision, command: RecordOutcome, index: int, faile
             )
             return
     if definite:
-        decision.emit(ev.StepRejected(step=command.step, attempt=node.attempts, error=problem))
+        decision.emit(making.step_rejected(step=command.step, attempt=node.attempts, error=problem))
     else:
         decision.emit(ev.StepOutcomeUnknown(step=command.step, attempt=node.attempts, why=problem))
     if not fold.draining:
@@ -80,7 +81,7 @@ def _compensation(decision: Decision, command: RecordOutcome, index: int, node: 
         case Succeeded() if _was_told(command, node):
             pass
         case Succeeded() if undoing:
-            done = ev.StepCompensated(step=command.step, round=command.round, attempt=command.attempt)
+            done = making.step_compensated(step=command.step, round=command.round, attempt=command.attempt)
             decision.emit(done)
         case Failed(problem) if undoing and command.attempt == node.undo_attempts:
             _compensation_failed(decision, command, index, problem)

@@ -30,8 +30,15 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
     Reads the state, not events, so that the first call after a crash and the thousandth are the same.
     """
     fold = state.fold
-    held = handed or Handed()
-    return (*_attempts(definition, fold, held), *_cancellations(definition, fold), *_waits(fold))
+    effects: list[Effect] = []
+    # Asked first, each by itself: of most states most of this is not owed.
+    if fold.open_actions or fold.open_undos:
+        effects.extend(_attempts(definition, fold, handed or Handed()))
+        if fold.draining and definition.on_failure == "cancel":
+            effects.extend(_cancellations(fold))
+    if fold.dues or fold.ready or fold.undo_ready:
+        effects.extend(_waits(fold))
+    return tuple(effects)
 
 
 def _attempts(definition: SagaDefinition, fold: Fold, held: Handed) -> Iterator[RunAttempt]:
@@ -79,10 +86,9 @@ def _attempt(fold: Fold, index: int, op: Op, arguments: tuple[JsonValue, ...], a
     )
 
 
-def _cancellations(definition: SagaDefinition, fold: Fold) -> Iterator[CancelAttempt]:
-    if fold.draining and definition.on_failure == "cancel":
-        for index in bits(fold.open_actions):
-            yield CancelAttempt(fold.saga_id, fold.plan.names[index], fold.nodes[index].attempts)
+def _cancellations(fold: Fold) -> Iterator[CancelAttempt]:
+    for index in bits(fold.open_actions):
+        yield CancelAttempt(fold.saga_id, fold.plan.names[index], fold.nodes[index].attempts)
 
 
 def _waits(fold: Fold) -> Iterator[WakeAt | NeedRoom]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
 from saga_es.runtime.settings import Settings
 
@@ -30,14 +31,14 @@ class Places:
         self.reserved = 0
         self.is_shut = False
 
-    def room(self, state: SagaState, *, in_turn: bool) -> int:
+    def room(self, fold: Fold, *, in_turn: bool) -> int:
         """Return how many attempts of a saga may begin now; ``in_turn`` where it has waited for its turn."""
         if self.is_shut:
             return 0
         free = self._free
         if not in_turn:
             free -= len(self._hungry)  # one each for those who have waited longer
-        return max(0, min(self._most_of_one - _in_flight_of(state), free))
+        return max(0, min(self._most_of_one - _in_flight_of(fold), free))
 
     def may_resume(self, held: int) -> bool:
         """Whether an attempt that is recorded as in flight may be made again, by a saga with so many in hand."""
@@ -45,7 +46,7 @@ class Places:
 
     def wait(self, state: SagaState) -> None:
         """Note that a saga could go on, and has no room: it is fed in its turn."""
-        if _in_flight_of(state) < self._most_of_one:
+        if _in_flight_of(state.fold) < self._most_of_one:
             self._wait(state.saga_id)
 
     def wait_to_resume(self, saga_id: str, held: int) -> None:
@@ -76,5 +77,5 @@ class Places:
         return self._most - self._in_flight() - self.reserved
 
 
-def _in_flight_of(state: SagaState) -> int:
-    return (state.fold.open_actions | state.fold.open_undos).bit_count()
+def _in_flight_of(fold: Fold) -> int:
+    return (fold.open_actions | fold.open_undos).bit_count()

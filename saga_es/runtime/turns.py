@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from saga_es.errors import SagaError
 from saga_es.model.commands import Defaults
-from saga_es.model.decide import Decided, decide_with_state
-from saga_es.model.events import CompensationDispatched, Event, StepDispatched
+from saga_es.model.decide import Decider
+from saga_es.model.events import Event
 from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.live import Ask, Live
@@ -18,9 +17,6 @@ from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.recording import make_append
 from saga_es.store.port import Append, Store
-
-DISPATCHES: Final = (StepDispatched, CompensationDispatched)
-"""Asked by type: isinstance of a model's class is slow."""
 
 
 @dataclass(slots=True)
@@ -38,7 +34,7 @@ class Turn:
     state: SagaState
     at: datetime
     verdicts: list[Exception | None] = field(default_factory=list["Exception | None"])
-    events: list[Event] = field(default_factory=list[Event])
+    events: Sequence[Event] = ()
     dispatched: int = 0
 
     @property
@@ -84,40 +80,36 @@ class Turns:
             first = asks[0]
             if first.definition is None:  # known only from asks of an unknown saga; the load has settled that
                 return None
-            live.definition, live.bindings = first.definition, first.bindings
+            live.define(first.definition, first.bindings)
             live.state = SagaState.unborn(first.definition, live.saga_id)
+        assert live.definition is not None  # noqa: S101 - set with the state
+        decider = Decider(live.definition, live.state)
         turn = Turn(asks, live.state, self._clock.now())
+        may_begin = live.bindings is not None and self._ownership.may_begin(live.shard)
         try:
             for ask in asks:
-                turn.verdicts.append(self._decide(live, turn, ask))
+                turn.verdicts.append(self._decide(decider, turn, ask, may_begin=may_begin))
         except Exception:
             self._places.reserved -= turn.dispatched
             raise
         live.asks.clear()
+        turn.events, turn.state = decider.events, decider.state
         return turn
 
-    def _decide(self, live: Live, turn: Turn, ask: Ask) -> Exception | None:
+    def _decide(self, decider: Decider, turn: Turn, ask: Ask, *, may_begin: bool) -> Exception | None:
         try:
-            decided = self._decided(live, turn, ask)
+            room = self._places.room(decider.fold, in_turn=ask.in_turn) if may_begin else 0
+            command = ask.make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
+            begun = decider.decide(command)
         except SagaError as error:
             return error
         except Exception as error:
             if ask.done is None:  # nobody would be told
                 raise
             return error
-        turn.state = decided.state
-        turn.events.extend(decided.events)
-        begun = sum(type(event) in DISPATCHES for event in decided.events)
         turn.dispatched += begun
         self._places.reserved += begun
         return None
-
-    def _decided(self, live: Live, turn: Turn, ask: Ask) -> Decided:
-        assert live.definition is not None  # noqa: S101 - set with the state
-        may_begin = live.bindings is not None and self._ownership.may_begin(live.shard)
-        room = self._places.room(turn.state, in_turn=ask.in_turn) if may_begin else 0
-        command = ask.make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
-        return decide_with_state(live.definition, turn.state, command)
 
     def append_of(self, live: Live, turn: Turn) -> Append:
         """Return the append of a turn's events; raises what their encoding does."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from saga_es.errors import InvalidInput
+from saga_es.model.base import record
 from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
@@ -24,7 +25,7 @@ CHANGING: Final = ("status", "ending", "parked", "is_open", "changed_at")
 Value = str | int | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IndexRow:
     """One saga's row; instants are whole microseconds since 1970, so that every database orders them alike.
 

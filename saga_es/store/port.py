@@ -9,6 +9,7 @@ from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
 
+from saga_es.model.base import record
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
@@ -19,7 +20,7 @@ from saga_es.store.shards import Shard
 from saga_es.store.stream import Stream
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Append:
     """Events of one saga, encoded and ready for a transaction.
 
