@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 
+from saga_es.model.effects import RunAttempt
 from saga_es.model.events import Op
 from saga_es.model.keys import call_key
 
@@ -33,6 +34,13 @@ class Attempt:
     deadline: datetime | None
 
     @classmethod
+    def of(cls, run: RunAttempt) -> Attempt:
+        """Return what a step sees of a call that is made."""
+        return cls(
+            run.saga_id, run.step, run.op, run.round, run.number, run.key, run.action_key, run.deadline
+        )
+
+    @classmethod
     def current(cls) -> Attempt:
         """Return the attempt this code runs in, in coroutines and threads alike.
 
@@ -44,6 +52,9 @@ class Attempt:
             raise LookupError(
                 "Attempt.current() was called outside a step; it works inside steps, compensations and probes only"
             )
+        if not isinstance(found, Attempt):  # nobody has asked for it in this context before
+            found = cls.of(found)
+            enter(found)
         return found
 
     @classmethod
@@ -62,9 +73,9 @@ class Attempt:
         )
 
 
-_CURRENT: ContextVar[Attempt | None] = ContextVar("saga_es_attempt", default=None)
+_CURRENT: ContextVar[Attempt | RunAttempt | None] = ContextVar("saga_es_attempt", default=None)
 
 
-def enter(attempt: Attempt) -> None:
-    """Make ``attempt`` the current one for the rest of this context, which is the call's own copy."""
+def enter(attempt: Attempt | RunAttempt) -> None:
+    """Make this attempt the current one for the rest of this context, which is the call's own copy."""
     _CURRENT.set(attempt)

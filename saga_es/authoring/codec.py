@@ -53,7 +53,7 @@ def encode_given(
     Equal values give equal JSON, so that a second start or signal is known for the same.
     """
     try:
-        valid = adapter.validate_python(value, by_alias=True, by_name=True)
+        valid = adapter.validator.validate_python(value, by_alias=True, by_name=True)
     except ValidationError as error:
         raise InvalidInput(what, problem=in_words(error)) from error
     except RecursionError as error:
@@ -92,14 +92,14 @@ def in_words(error: ValidationError) -> str:
 def _text_of(adapter: TypeAdapter[Any], value: object, what: str, max_depth: int) -> bytes:
     # By name, since an alias may be for one direction alone. No warnings: what they guess, the round trip knows.
     try:
-        return adapter.dump_json(value, round_trip=True, by_alias=False, warnings=False)
+        return adapter.serializer.to_json(value, round_trip=True, by_alias=False, warnings=False)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _unrecordable(error, what, max_depth) from error
 
 
 def _read(adapter: TypeAdapter[Any], text: bytes) -> Any:
     # By alias too: a client that has no types of the saga's records what it was given.
-    return adapter.validate_json(text, by_alias=True, by_name=True)
+    return adapter.validator.validate_json(text, by_alias=True, by_name=True)
 
 
 def _unrecordable(error: Exception, what: str, max_depth: int) -> Exception:

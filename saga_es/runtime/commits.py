@@ -26,7 +26,7 @@ class CommitObserver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Queued:
     """An append and who waits for its outcome."""
 

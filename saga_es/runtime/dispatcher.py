@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final, NoReturn
 
 from saga_es.authoring.bindings import SagaBindings
+from saga_es.model.base import record
 from saga_es.model.commands import Failed, Succeeded
 from saga_es.model.effects import CancelAttempt, RunAttempt
 from saga_es.model.events import Op
 from saga_es.model.keys import call_key
 from saga_es.model.problem import Problem, ProblemKind
 from saga_es.model.times import later
-from saga_es.runtime.flight import Answer, Flight, Leg, is_definite, patience_of
+from saga_es.runtime.flight import Answer, Flight, Leg, is_definite
 from saga_es.runtime.threads import Threads
 from saga_es.runtime.timers import Timers
 from saga_es.transport.local import MAX_DEPTH, MAX_PAYLOAD, Limits, LocalTransport
@@ -39,7 +38,7 @@ CANCELLED: Final = Failed(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """How an attempt ended.
 
@@ -96,7 +95,6 @@ class Dispatcher:
         self._context = contextvars.copy_context()
         self._flights: dict[tuple[str, int], Flight] = {}
         self._outlived: set[Flight] = set()  # by another call of the same attempt; their threads run on
-        self._of_saga: Counter[str] = Counter()
         self._owed = 0  # attempts that have not been reported
         self._tasks = 0
         self._draining = False
@@ -106,9 +104,6 @@ class Dispatcher:
     def in_flight(self) -> int:
         """How many attempts hold a place."""
         return len(self._flights) + len(self._outlived)
-
-    def in_flight_of(self, saga_id: str) -> int:
-        return self._of_saga[saga_id]
 
     def awaits(self, attempt: RunAttempt) -> bool:
         """Whether an attempt is in flight, and has not been reported."""
@@ -125,7 +120,8 @@ class Dispatcher:
             bindings: the saga's functions.
             reissued: it may have been made before, by a process that died, so a rejection is not definite.
         """
-        before = self._flights.get((attempt.key, attempt.number))
+        key = (attempt.key, attempt.number)
+        before = self._flights.get(key)
         if before is not None and not before.is_over:
             before.doubtful |= reissued  # another engine may have made it meanwhile
             return
@@ -133,14 +129,12 @@ class Dispatcher:
             return
         if before is not None:
             self._outlived.add(before)
-        patience = patience_of(attempt, bindings, self._timers.now())
-        flight = Flight(attempt, bindings, patience, doubtful=attempt.doubtful or reissued)
-        self._flights[flight.key] = flight
-        self._of_saga[attempt.saga_id] += 1
+        flight = Flight(attempt, bindings, key, self._timers.now(), attempt.doubtful or reissued)
+        self._flights[key] = flight
         self._owed += 1
         flight.call = self._begin(flight, self._transport.call(attempt, bindings), self._call_ended)
         if attempt.deadline is not None:
-            flight.set_timer(self._timers.at(attempt.deadline, partial(self._timed_out, flight)))
+            flight.timer = self._timers.at(attempt.deadline, partial(self._timed_out, flight))
 
     def cancel(self, effect: CancelAttempt) -> None:
         """Cancel an action's coroutine, if it is in flight; a thread drains."""
@@ -206,11 +200,11 @@ class Dispatcher:
         self, flight: Flight, leg: Leg, ended: Ended, task: asyncio.Task[Answer | BaseException]
     ) -> None:
         self._tasks -= 1
-        self._look_round()
+        if self._awaited is not None:
+            self._look_round()
         answer = None if task.cancelled() else task.exception() or task.result()
-        if (
-            leg.is_suspect
-        ):  # a loop that is being closed is gone by then; a step that cancelled itself has failed
+        if leg.is_suspect:
+            # A loop that is being closed is gone by then; a step that cancelled itself has failed.
             due = self._timers.now() + UNWINDING
             self._timers.at(due, partial(self._end, flight, leg, ended, answer))
         else:
@@ -219,7 +213,7 @@ class Dispatcher:
     def _end(self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | BaseException | None) -> None:
         """Sort out what is nobody's answer, and give the place back."""
         leg.is_running = False
-        before = self.in_flight
+        before = len(self._flights) + len(self._outlived)
         try:
             if isinstance(answer, KeyboardInterrupt | SystemExit):
                 self._silence(flight)
@@ -231,22 +225,16 @@ class Dispatcher:
                 ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
         finally:
             self._free(flight)
-            if self.in_flight < before:
+            if len(self._flights) + len(self._outlived) < before:
                 self._on_room()
 
     def _free(self, flight: Flight) -> None:
         if flight.is_running or not (flight.is_over or flight.is_silent):
             return
-        if flight in self._outlived:
-            self._outlived.remove(flight)
-        elif self._flights.get(flight.key) is flight:
+        if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
         else:
-            return
-        saga_id = flight.attempt.saga_id
-        self._of_saga[saga_id] -= 1
-        if not self._of_saga[saga_id]:
-            del self._of_saga[saga_id]
+            self._outlived.discard(flight)
 
     # -- what comes of it ----------------------------------------------------------------------------
 
@@ -328,7 +316,8 @@ class Dispatcher:
         self._free(flight)  # first, so that what is decided on the report sees the room
         run = flight.attempt
         self._deliver(Report(run.saga_id, run.step, run.op, run.round, run.number, outcome, probed, late))
-        self._look_round()
+        if self._awaited is not None:
+            self._look_round()
 
     def _silence(self, flight: Flight) -> None:
         if not flight.is_silent:

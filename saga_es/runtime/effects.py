@@ -75,7 +75,7 @@ class Effects:
     def _run(self, live: Live, attempt: RunAttempt) -> None:
         assert live.definition is not None  # noqa: S101 - carry_out has looked
         assert live.bindings is not None  # noqa: S101 - the same
-        is_reissued = attempt_id(attempt) in live.reissued
+        is_reissued = bool(live.reissued) and attempt_id(attempt) in live.reissued
         index = live.definition.graph.index[attempt.step]
         if is_reissued:  # else its place was reserved when its dispatch was decided
             if self._is_answered(live, attempt):

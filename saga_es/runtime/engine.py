@@ -25,7 +25,7 @@ from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import Ask, MakeCommand
 from saga_es.runtime.loading import Loader
-from saga_es.runtime.patience import MOMENT, Patience, within
+from saga_es.runtime.patience import MOMENT, Patience, done_by, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
@@ -182,12 +182,11 @@ class SagaEngine(Face):
         works = self._running("outcome")
         future = works.manager.watchers.watch(saga_id)
         limit = None if timeout is None else max(end - self._clock.now(), timedelta(0))
-        ended = await self._in_time(
-            future,
-            limit,
-            lambda: works.not_ended(saga_id, timeout),
-            lambda: works.manager.watchers.stands(saga_id),
-        )
+        if limit is None:
+            ended = await future
+        else:
+            late = partial(works.not_ended, saga_id, timeout)
+            ended = await self._in_time(future, limit, late, partial(works.manager.watchers.stands, saga_id))
         return outcome_with(ended.bindings, ended.state)
 
     async def _is_held(self, saga_id: str, timeout: timedelta | None, end: datetime) -> bool:
@@ -242,7 +241,12 @@ class SagaEngine(Face):
 
         works.manager.submit(saga_id, Ask(make, done, definition, bindings))
         patience = self._settings.store_timeout
-        await self._in_time(future, patience, lambda: works.not_recorded(saga_id, patience))
+        await done_by(
+            works.timers,
+            future,
+            later(self._clock.now(), patience),
+            lambda: works.not_recorded(saga_id, patience),
+        )
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:
         works = self._running("a command")
@@ -251,18 +255,16 @@ class SagaEngine(Face):
     async def _in_time(
         self,
         future: asyncio.Future[R],
-        limit: timedelta | None,
+        limit: timedelta,
         late: Callable[[], Exception],
-        prepare: Callable[[], Coroutine[None, None, None]] | None = None,
+        prepare: Callable[[], Coroutine[None, None, None]],
     ) -> R:
         """Return what ``future`` brings; raise what ``late`` makes when the limit has passed on the engine's clock.
 
         Before that it awaits what ``prepare`` makes: a store that answers has a moment for it, however short the limit.
         """
-        if limit is None:
-            return await future
         timers, end = self._running("waiting").timers, later(self._clock.now(), limit)
-        if not await within(timers, future, end) and prepare is not None:
+        if not await within(timers, future, end):
             preparing = asyncio.ensure_future(prepare())
             try:
                 await within(timers, preparing, later(self._clock.now(), MOMENT))

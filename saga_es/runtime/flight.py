@@ -62,7 +62,8 @@ class Flight:
     """An attempt that holds a place.
 
     Attributes:
-        patience: how long the call may take, and then its probe; ``None`` waits for ever.
+        key: of its call, and its number.
+        began: when the call was made.
         doubtful: a rejection is not definite: an earlier attempt, or this one in a process that died, may
             have had its effect.
         verdict: what will be reported unless the unwinding coroutine, or the probe, knows better.
@@ -72,7 +73,8 @@ class Flight:
 
     attempt: RunAttempt
     bindings: SagaBindings
-    patience: timedelta | None
+    key: tuple[str, int]
+    began: datetime
     doubtful: bool
     call: Leg | None = None
     probe: Leg | None = None
@@ -80,10 +82,6 @@ class Flight:
     is_over: bool = False
     is_silent: bool = False
     timer: Timer | None = None
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.attempt.key, self.attempt.number
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -95,7 +93,20 @@ class Flight:
 
     @property
     def is_running(self) -> bool:
-        return any(leg.is_running for leg in self.legs)
+        call, probe = self.call, self.probe
+        return (call is not None and call.is_running) or (probe is not None and probe.is_running)
+
+    @property
+    def patience(self) -> timedelta | None:
+        """How long the call may take, and then its probe: as the plan says, else what there was until the deadline."""
+        attempt = self.attempt
+        if attempt.deadline is None:
+            return None
+        step = self.bindings.definition.step(attempt.step)
+        policy = step if step is None or attempt.op == "action" else step.compensation
+        if policy is not None and isinstance(policy.timeout, timedelta):
+            return policy.timeout
+        return max(attempt.deadline - self.began, timedelta(0))
 
     def set_timer(self, timer: Timer | None) -> None:
         if self.timer is not None:
@@ -114,7 +125,8 @@ class Flight:
 
     def timeout(self) -> Failed:
         """Return what is reported when the time is over."""
-        seconds = self.patience.total_seconds() if self.patience is not None else 0.0
+        patience = self.patience
+        seconds = patience.total_seconds() if patience is not None else 0.0
         shown = f"{round(seconds, 1 if seconds >= 10 else 3):g}"  # noqa: PLR2004 - "300", not "299.998"
         message = f"no answer within {shown} s"
         return Failed(Problem(kind=ProblemKind.TIMEOUT, type="TimeoutError", message=message))
@@ -125,14 +137,3 @@ def is_definite(answer: Answer | None) -> bool:
     return isinstance(answer, Succeeded) or (
         answer is not None and answer.problem.kind is ProblemKind.REJECTED
     )
-
-
-def patience_of(attempt: RunAttempt, bindings: SagaBindings, now: datetime) -> timedelta | None:
-    """Return how long a call may take: as the plan says, else what is left until the deadline."""
-    if attempt.deadline is None:
-        return None
-    step = bindings.definition.step(attempt.step)
-    policy = step if step is None or attempt.op == "action" else step.compensation
-    if policy is not None and isinstance(policy.timeout, timedelta):
-        return policy.timeout
-    return max(attempt.deadline - now, timedelta(0))

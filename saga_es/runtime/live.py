@@ -5,10 +5,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.model.commands import Command, RecordOutcome
+from saga_es.model.commands import Command, Defaults, RecordOutcome
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.effects import RunAttempt
 from saga_es.model.events import Op
@@ -22,7 +21,7 @@ MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Ask:
     """Something asked of a saga.
 
@@ -66,6 +65,7 @@ class Live:
         reissued: attempts that were begun before this engine held the saga, and are made again, each by its
             ``attempt_id``.
         number: of its shard.
+        shard: where its definition is known.
         incompatible: why nothing here can run it, or ``None``.
         is_stale: another engine may have moved it on, and left attempts in flight.
     """
@@ -73,7 +73,7 @@ class Live:
     __slots__ = (
         "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "late", "loading",
         "newest", "number",
-        "numbers", "reissued", "saga_id", "started_at", "state", "timer", "timer_due", "waiters",
+        "numbers", "reissued", "saga_id", "shard", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
     def __init__(self, saga_id: str) -> None:
@@ -91,6 +91,7 @@ class Live:
         self.handed = Handed()
         self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}
         self.number = number_of(saga_id)
+        self.shard: Shard | None = None
         self.reissued: set[tuple[str, str, int, int]] = set()
         self.waiters: set[asyncio.Future[Ended]] = set()
         self.timer: Timer | None = None
@@ -101,10 +102,10 @@ class Live:
             self.timer.cancel()
         self.timer, self.timer_due = timer, due
 
-    @property
-    def shard(self) -> Shard | None:
-        """The saga's, where its definition is known."""
-        return None if self.definition is None else Shard(self.definition.lane, self.number)
+    def define(self, definition: SagaDefinition, bindings: SagaBindings | None) -> None:
+        """Note what saga this is, and what can run it."""
+        self.definition, self.bindings = definition, bindings
+        self.shard = Shard(definition.lane, self.number)
 
     @property
     def held(self) -> int:
@@ -184,7 +185,9 @@ def attempt_id(attempt: RunAttempt | Report) -> tuple[str, str, int, int]:
     return attempt.step, attempt.op, attempt.round, attempt.number
 
 
-def outcome(live: Live, report: Report, **moment: Any) -> RecordOutcome:
+def outcome(
+    live: Live, report: Report, *, at: datetime, room: int, jitter: float, defaults: Defaults
+) -> RecordOutcome:
     """Return the command that records an attempt's answer; made in its turn, on what is known of the saga then."""
     return RecordOutcome(
         step=report.step,
@@ -192,7 +195,10 @@ def outcome(live: Live, report: Report, **moment: Any) -> RecordOutcome:
         round=report.round,
         attempt=report.number,
         outcome=report.outcome,
-        reissued=attempt_id(report) in live.reissued,
+        reissued=bool(live.reissued) and attempt_id(report) in live.reissued,
         probed=report.probed,
-        **moment,
+        at=at,
+        room=room,
+        jitter=jitter,
+        defaults=defaults,
     )

@@ -39,7 +39,8 @@ class Found:
 
     def give(self, live: Live) -> None:
         fit = self.fit
-        live.definition, live.bindings, live.incompatible = fit.definition, fit.bindings, fit.incompatible
+        live.define(fit.definition, fit.bindings)
+        live.incompatible = fit.incompatible
         live.state, live.started_at = self.state, self.started_at
 
 

@@ -111,3 +111,22 @@ async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool
         kept()
         task.remove_done_callback(open_gate)
     return task.done()
+
+
+async def done_by(
+    timers: Timers, future: asyncio.Future[T], end: datetime, late: Callable[[], Exception]
+) -> T:
+    """Return what a future of the caller's own brings, or raise what ``late`` makes at ``end``, or the timers' end."""
+
+    def give_up() -> None:
+        if not future.done():
+            future.set_exception(late())
+
+    if timers.is_closed:
+        give_up()
+    timer, kept = timers.at(end, give_up), timers.when_closed(give_up)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        kept()

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from saga_es.model.events import Event, Recorded
+from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
 from saga_es.store.port import Append, Store
@@ -21,6 +22,14 @@ NOBODY: Final[Mapping[str, JsonValue]] = {}
 def shown(state: SagaState) -> tuple[object, ...]:
     """Return what the index shows of a state, for comparing."""
     return (state.status, state.ending, state.parked, state.is_open)
+
+
+def _may_differ(before: Fold, after: Fold) -> bool:
+    """Whether the index may show another thing; false for most that happens to a saga, and quick to say."""
+    return after.status in ("compensating", "failed") or (before.status, before.parks) != (
+        after.status,
+        after.parks,
+    )
 
 
 def summarize(
@@ -60,7 +69,7 @@ def make_append(
         Recorded(version, type(event).__name__, at, event, metadata)
         for version, event in enumerate(events, start=before.version + 1)
     ]
-    changed = before.version == 0 or shown(before) != shown(after)
+    changed = before.version == 0 or (_may_differ(before.fold, after.fold) and shown(before) != shown(after))
     summary = summarize(after, started_at=started_at or at, changed_at=at, aside=aside) if changed else None
     return store.prepare(
         after.saga_id,

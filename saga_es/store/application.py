@@ -168,13 +168,16 @@ class SagaApplication(Application[str]):
         epoch: int | None = None,
         claims: tuple[int, ...] = (),
     ) -> Append:
-        versions = [recorded.version for recorded in events]
-        if versions != list(range(expected_version + 1, expected_version + 1 + len(events))):
-            problem = f"versions {versions} do not follow {expected_version} one by one"
-            raise InvalidInput(f"the append to {saga_id!r}", problem=problem)
-        encode = self._map.encode
-        stored = tuple(encode(saga_id, recorded) for recorded in events)
-        return Append(saga_id, expected_version, stored, summary, is_open, shard, epoch, claims)
+        last, encode = expected_version, self._map.encode
+        stored: list[StoredEvent] = []
+        for recorded in events:
+            last += 1
+            if recorded.version != last:
+                versions = [recorded.version for recorded in events]
+                problem = f"versions {versions} do not follow {expected_version} one by one"
+                raise InvalidInput(f"the append to {saga_id!r}", problem=problem)
+            stored.append(encode(saga_id, recorded))
+        return Append(saga_id, expected_version, tuple(stored), summary, is_open, shard, epoch, claims)
 
     def append(self, batch: Sequence[Append]) -> None:
         last: dict[str, int] = {}

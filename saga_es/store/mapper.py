@@ -81,6 +81,7 @@ class SagaMapper(Mapper[str]):
             if kind.schema_version == 1
         }
         self._instant: tuple[datetime | None, bytes] = (None, b"")
+        self._metadata: tuple[Mapping[str, JsonValue], bytes] = (NO_METADATA, b"")
         self._is_plain = self.cipher is None and self.compressor is None
 
     def encode(self, saga_id: str, recorded: Recorded) -> StoredEvent:
@@ -90,11 +91,14 @@ class SagaMapper(Mapper[str]):
         if at is not last:  # the events of one decision share their instant
             text = _iso(at)
             self._instant = (at, text)
+        known, beside = self._metadata
+        if metadata is not known:  # a worker's is the same for all its events of an epoch
+            beside = b',"metadata":%b' % pydantic_core.to_json(metadata) if metadata else b""
+            self._metadata = (metadata, beside)
+        if event.schema_version > 1:
+            beside += b',"v":%d' % event.schema_version
         data = event.__pydantic_serializer__.to_json(event)
-        if metadata or event.schema_version > 1:
-            state = b'{"at":"%b","data":%b%b}' % (text, data, _beside(event.schema_version, metadata))
-        else:
-            state = b'{"at":"%b","data":%b}' % (text, data)
+        state = b'{"at":"%b","data":%b%b}' % (text, data, beside)
         return StoredEvent(saga_id, version, name, state if self._is_plain else self._wrap(state))
 
     def decode_stream(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> tuple[Recorded, ...]:
@@ -266,11 +270,6 @@ def _newest(kind: type[Event], old: Mapping[str, Any]) -> dict[str, JsonValue]: 
     for known in range(version, kind.schema_version):
         data = getattr(kind, f"upcast_v{known}_v{known + 1}")(data)
     return cast("dict[str, JsonValue]", data)
-
-
-def _beside(schema_version: int, metadata: Mapping[str, JsonValue]) -> bytes:
-    text = b',"metadata":%b' % pydantic_core.to_json(metadata) if metadata else b""
-    return text + b',"v":%d' % schema_version if schema_version > 1 else text
 
 
 def _instant(text: str) -> datetime | None:

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from saga_es.authoring.attempt import Attempt, enter
 from saga_es.authoring.bindings import Call, SagaBindings
 from saga_es.authoring.codec import decode, encode
 from saga_es.errors import DefinitionError, PayloadTooLarge, Rejected
+from saga_es.model.base import record
 from saga_es.model.commands import Failed, Succeeded
 from saga_es.model.effects import RunAttempt
+from saga_es.model.events import Op
 from saga_es.model.problem import Problem, ProblemKind
 
 MAX_PAYLOAD: Final = 256 * 1024  # bytes of JSON
@@ -49,27 +51,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalExchange:
-    """A call of a function in this process; its context is a copy of its own (see `Exchange`).
+class Way:
+    """How a function of a saga is called, the same for every attempt.
 
     Attributes:
-        arguments: each recorded value with the adapter that decodes it; ``None`` where it is absent.
+        bindings: the saga's.
+        arguments: what decodes each.
         result: encodes what it returns; ``None`` where that is of no interest (a compensation).
         rejects: the exceptions that mean "no effect"; empty where none does (a compensation).
         final: whether a rejection is the step's own word, which no retry follows, or a probe's.
     """
 
+    bindings: SagaBindings
     function: Call
-    attempt: Attempt
-    arguments: Sequence[tuple[TypeAdapter[object], JsonValue] | None]
+    arguments: Sequence[TypeAdapter[object]]
     result: TypeAdapter[object] | None
     rejects: tuple[type[Exception], ...]
     final: bool
+
+
+@record
+class LocalExchange:
+    """A call of a function in this process; its context is a copy of its own (see `Exchange`)."""
+
+    way: Way
+    attempt: RunAttempt
     limits: Limits
 
     @property
     def blocks(self) -> bool:
-        return not self.function.is_coroutine
+        return not self.way.function.is_coroutine
 
     def made(self) -> Succeeded | Failed:
         values = self._values()
@@ -96,31 +107,38 @@ class LocalExchange:
         return self._answer(returned)
 
     def failed(self, error: BaseException) -> Failed:
-        if isinstance(error, self.rejects):
-            return Failed(problem_of(error, ProblemKind.REJECTED), final=self.final)
+        if isinstance(error, self.way.rejects):
+            return Failed(problem_of(error, ProblemKind.REJECTED), final=self.way.final)
         return Failed(problem_of(error, ProblemKind.ERROR))
 
     def _values(self) -> list[object] | Failed:
         """Return the arguments, decoded anew: no attempt sees what another did to its own."""
+        absent, recorded = self.attempt.absent, self.attempt.arguments
         try:
-            return [None if argument is None else decode(*argument) for argument in self.arguments]
+            return [
+                None if absent >> place & 1 else decode(adapter, recorded[place])
+                for place, adapter in enumerate(self.way.arguments)
+            ]
         except Exception as error:  # noqa: BLE001 - and never a rejection, even where rejects= names its class
             return Failed(problem_of(error, ProblemKind.ERROR))
 
     def _called(self, values: Sequence[object]) -> object:
-        enter(self.attempt)
-        if self.function.takes_attempt:
-            return self.function.function(*values, attempt=self.attempt)
-        return self.function.function(*values)
+        function = self.way.function
+        if not function.takes_attempt:
+            enter(self.attempt)
+            return function.function(*values)
+        enter(attempt := Attempt.of(self.attempt))
+        return function.function(*values, attempt=attempt)
 
     def _answer(self, returned: object) -> Succeeded | Failed:
         """Return the result as JSON; what can't be recorded is no success, and no rejection either."""
-        if self.result is None:
+        result = self.way.result
+        if result is None:
             return Succeeded(None)
         what = f"the result of {self.attempt.step!r}"
         try:
             value = encode(
-                self.result,
+                result,
                 returned,
                 what=what,
                 max_payload=self.limits.max_payload,
@@ -138,19 +156,15 @@ class LocalTransport:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
+        self._ways: dict[tuple[int, str, Op], Way] = {}  # by the bindings' identity: each way holds its own
 
     def call(self, attempt: RunAttempt, bindings: SagaBindings) -> LocalExchange:
         """Return the attempt's own call, of the action or the compensation."""
-        step = bindings.steps[attempt.step]
-        if attempt.op == "action":
-            adapters = [bindings.input, *map(bindings.adapter, step.needs)]
-            rejects: tuple[type[Exception], ...] = (Rejected, *step.rejects)
-            return self._exchange(step.action, attempt, adapters, step.result, rejects, final=True)
-        if step.compensation is None:
-            raise DefinitionError(
-                "has no compensation to run", where=f"{bindings.definition.name}.{attempt.step}"
-            )
-        return self._exchange(step.compensation, attempt, [bindings.input, step.result], None, (), final=True)
+        key = (id(bindings), attempt.step, attempt.op)
+        way = self._ways.get(key)
+        if way is None:
+            way = self._ways[key] = _way_of(attempt, bindings)
+        return LocalExchange(way, attempt, self._limits)
 
     def probe(self, attempt: RunAttempt, bindings: SagaBindings) -> LocalExchange | None:
         """Return the call of the step's probe, if it has one: the input, and the attempt it asks about."""
@@ -158,30 +172,17 @@ class LocalTransport:
         if attempt.op != "action" or step.probe is None:
             return None
         rejects: tuple[type[Exception], ...] = (Rejected, *step.rejects)
-        return self._exchange(step.probe, attempt, [bindings.input], step.result, rejects, final=False)
+        way = Way(bindings, step.probe, [bindings.input], step.result, rejects, final=False)
+        return LocalExchange(way, attempt, self._limits)
 
-    def _exchange(
-        self,
-        function: Call,
-        attempt: RunAttempt,
-        adapters: Sequence[TypeAdapter[object]],
-        result: TypeAdapter[object] | None,
-        rejects: tuple[type[Exception], ...],
-        *,
-        final: bool,
-    ) -> LocalExchange:
-        arguments = [
-            None if attempt.absent >> place & 1 else (adapter, attempt.arguments[place])
-            for place, adapter in enumerate(adapters)
-        ]
-        shown = Attempt(
-            saga_id=attempt.saga_id,
-            step=attempt.step,
-            op=attempt.op,
-            round=attempt.round,
-            number=attempt.number,
-            key=attempt.key,
-            action_key=attempt.action_key,
-            deadline=attempt.deadline,
+
+def _way_of(attempt: RunAttempt, bindings: SagaBindings) -> Way:
+    step = bindings.steps[attempt.step]
+    if attempt.op == "action":
+        adapters = [bindings.input, *map(bindings.adapter, step.needs)]
+        return Way(bindings, step.action, adapters, step.result, (Rejected, *step.rejects), final=True)
+    if step.compensation is None:
+        raise DefinitionError(
+            "has no compensation to run", where=f"{bindings.definition.name}.{attempt.step}"
         )
-        return LocalExchange(function, shown, arguments, result, rejects, final, self._limits)
+    return Way(bindings, step.compensation, [bindings.input, step.result], None, (), final=True)

@@ -77,7 +77,6 @@ def at_airport(story: Callable[[Airport], Awaitable[None]], threads: Threads | N
         await asyncio.wait_for(story(airport), 30)
         airport.gate.set()
         airport.threads.close()
-        assert airport.dispatcher._of_saga == {} or airport.dispatcher.in_flight
         return airport
 
     return asyncio.run(main())

