@@ -6,7 +6,7 @@ from typing import Literal
 from saga_es.model.commands import Command, Defaults
 from saga_es.model.definition import Retry, SagaDefinition, StepDefinition
 from saga_es.model.events import Event, Op
-from saga_es.model.evolve import apply
+from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
 from saga_es.model.times import later
@@ -15,7 +15,8 @@ from saga_es.model.times import later
 class Decision:
     """Events in the making: each is applied as it is emitted, so that the next is decided on top of it."""
 
-    __slots__ = ("command", "definition", "events", "fold", "room")
+    __slots__ = ("at", "command", "definition", "events", "fold", "room")
+    at: datetime
     command: Command
     room: int
 
@@ -27,7 +28,7 @@ class Decision:
     def take(self, command: Command) -> None:
         """Go on with another command, on top of what came of those before."""
         self.command = command
-        self.room = command.room
+        self.at, self.room = command.at, command.room
 
     def take_back(self, state: SagaState, kept: int) -> None:
         """Be as after the first ``kept`` events, which began at ``state``."""
@@ -36,12 +37,9 @@ class Decision:
         for event in self.events:
             apply(self.fold, event)
 
-    @property
-    def at(self) -> datetime:
-        return self.command.at
-
     def emit(self, event: Event) -> None:
-        apply(self.fold, event)
+        HANDLERS[type(event)](self.fold, event)  # apply, written out
+        self.fold.version += 1
         self.events.append(event)
 
     def name(self, index: int) -> str:

@@ -12,7 +12,7 @@ from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFEC
 from saga_es.model.node import Node
 from saga_es.model.plan import Plan
 from saga_es.model.problem import Problem
-from saga_es.model.vector import Vector, bits
+from saga_es.model.vector import Vector, bits, persistent
 
 SATISFIED = frozenset({"succeeded", "skipped", "received"})
 UNDONE = frozenset({"undoing", "undo_retrying", "compensated", "stuck", "forced"})
@@ -50,7 +50,7 @@ class Fold:
         self.definition_version = 0
         self.digest = ""
         self.input: JsonValue = None
-        self.nodes: Vector[Node] | list[Node] = plan.at_rest
+        self.nodes: Vector[Node] | tuple[Node, ...] | list[Node] = plan.at_rest
         self.ready = plan.first_steps
         self.to_await = plan.first_signals
         self.open_actions = self.open_undos = self.retrying = 0
@@ -100,7 +100,7 @@ class Fold:
 
     def freeze(self) -> None:
         """Give up changing nodes in place: from here on the fold may be shared."""
-        self.nodes = Vector(self.nodes)
+        self.nodes = persistent(self.nodes)
 
     # -- moves ---------------------------------------------------------------------------------------
 
@@ -157,8 +157,11 @@ class Fold:
         return nodes[index] if isinstance(nodes, list) else nodes[index].copy()
 
     def put(self, index: int, node: Node) -> None:
-        if not isinstance(self.nodes, list):
-            self.nodes = self.nodes.set(index, node)
+        nodes = self.nodes
+        if isinstance(nodes, tuple):  # as nearly always
+            self.nodes = (*nodes[:index], node, *nodes[index + 1 :])
+        elif not isinstance(nodes, list):
+            self.nodes = nodes.set(index, node)
 
     # -- due times and parking -----------------------------------------------------------------------
 

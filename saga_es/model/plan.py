@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saga_es.model.graph import Graph
 from saga_es.model.node import Node
-from saga_es.model.vector import Vector
+from saga_es.model.vector import Vector, persistent
 
 if TYPE_CHECKING:
     from saga_es.model.definition import SagaDefinition
@@ -35,7 +35,7 @@ class Plan:
     signals: int
     undoable: int
     read_only: int
-    at_rest: Vector[Node]
+    at_rest: Vector[Node] | tuple[Node, ...]
     first_steps: int
     first_signals: int
 
@@ -55,7 +55,7 @@ class Plan:
             signals=signals,
             undoable=_mask(graph, (step.name for step in definition.steps if step.compensation)),
             read_only=_mask(graph, (step.name for step in definition.steps if step.read_only)),
-            at_rest=Vector(Node(len(needs)) for needs in graph.needs),
+            at_rest=persistent(Node(len(needs)) for needs in graph.needs),
             first_steps=first & ~signals,
             first_signals=first & signals,
         )

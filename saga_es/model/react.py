@@ -33,7 +33,7 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
     effects: list[Effect] = []
     # Asked first, each by itself: of most states most of this is not owed.
     if fold.open_actions or fold.open_undos:
-        effects.extend(_attempts(definition, fold, handed or Handed()))
+        _add_attempts(effects, definition, fold, handed or Handed())
         if fold.draining and definition.on_failure == "cancel":
             effects.extend(_cancellations(fold))
     if fold.dues or fold.ready or fold.undo_ready:
@@ -41,11 +41,12 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
     return tuple(effects)
 
 
-def _attempts(definition: SagaDefinition, fold: Fold, held: Handed) -> Iterator[RunAttempt]:
-    for index in bits(fold.open_actions & ~held.actions):
-        yield _action(definition, fold, index)
-    for index in bits(fold.open_undos & ~held.undos):
-        yield _compensation(fold, index)
+def _add_attempts(effects: list[Effect], definition: SagaDefinition, fold: Fold, held: Handed) -> None:
+    actions, undos = fold.open_actions & ~held.actions, fold.open_undos & ~held.undos
+    if actions:
+        effects.extend([_action(definition, fold, index) for index in bits(actions)])
+    if undos:
+        effects.extend([_compensation(fold, index) for index in bits(undos)])
 
 
 def _action(definition: SagaDefinition, fold: Fold, index: int) -> RunAttempt:

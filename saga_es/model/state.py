@@ -76,13 +76,14 @@ class SagaState:
         parked: the reason in words, or ``None``.
         cause: the first failure or the cancel, once there is one.
         residue: steps of which an effect may stand, in definition order, once the saga has failed.
+        fold: the inside of the state, for this library's own rooms; never to be changed.
     """
 
-    __slots__ = ("_fold",)
-    _fold: Fold
+    __slots__ = ("fold",)
+    fold: Fold
 
     def __init__(self, fold: Fold) -> None:
-        object.__setattr__(self, "_fold", fold)
+        _SET(self, "fold", fold)
 
     @classmethod
     def unborn(cls, definition: SagaDefinition, saga_id: str) -> SagaState:
@@ -95,25 +96,20 @@ class SagaState:
         )
 
     @property
-    def fold(self) -> Fold:
-        """The inside of the state, for this library's own rooms; never to be changed."""
-        return self._fold
-
-    @property
     def saga_id(self) -> str:
-        return self._fold.saga_id
+        return self.fold.saga_id
 
     @property
     def version(self) -> int:
-        return self._fold.version
+        return self.fold.version
 
     @property
     def status(self) -> SagaStatus:
-        return _STATUSES[self._fold.status]
+        return _STATUSES[self.fold.status]
 
     @property
     def ending(self) -> Ending | None:
-        fold = self._fold
+        fold = self.fold
         if fold.status == "succeeded":
             return Ending.SUCCEEDED
         if fold.status != "failed":
@@ -124,7 +120,7 @@ class SagaState:
 
     @property
     def residue(self) -> tuple[str, ...]:
-        fold = self._fold
+        fold = self.fold
         if fold.status != "failed":
             return ()
         # As recorded, not worked out again: newer code may have made a step read_only meanwhile.
@@ -132,36 +128,44 @@ class SagaState:
 
     @property
     def parked(self) -> str | None:
-        return "; ".join(self._park_in_words(index, reason) for index, reason in self._fold.parks) or None
+        if not self.fold.parks:
+            return None
+        return "; ".join(self._park_in_words(index, reason) for index, reason in self.fold.parks)
 
     def _park_in_words(self, index: int, reason: Problem) -> str:
-        return reason.in_words() if index < 0 else f"{self._fold.plan.names[index]}: {reason.in_words()}"
+        return reason.in_words() if index < 0 else f"{self.fold.plan.names[index]}: {reason.in_words()}"
 
     @property
     def paused(self) -> bool:
-        return self._fold.paused
+        return self.fold.paused
 
     @property
     def cancel_requested(self) -> bool:
-        return self._fold.cancel_requested
+        return self.fold.cancel_requested
 
     @property
     def cause(self) -> Problem | None:
-        return self._fold.cause
+        return self.fold.cause
 
     @property
     def steps(self) -> Mapping[str, StepState]:
-        return Steps(self._fold)
+        return Steps(self.fold)
 
     @property
     def is_open(self) -> bool:
         """Whether anything is still to be done: not ended, or a late success is being undone."""
-        return not self.status.is_terminal or self._fold.owed != 0
+        fold = self.fold
+        return fold.status not in _ENDED or fold.owed != 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its outcome is recorded; a late success may still be undone."""
+        return self.fold.status in _ENDED
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SagaState):
             return NotImplemented
-        mine, theirs = self._fold, other._fold
+        mine, theirs = self.fold, other.fold
         same = all(
             getattr(mine, name) == getattr(theirs, name) for name in Fold.__slots__ if name not in _APART
         )
@@ -174,6 +178,8 @@ class SagaState:
 
 
 _APART = {"nodes", "plan"}
+_SET: Final = object.__setattr__
+_ENDED: Final = ("succeeded", "failed")
 _STATUSES: Final = {UNBORN: SagaStatus.PENDING, **{status.value: status for status in SagaStatus}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -36,8 +36,6 @@ class Vector(Generic[T]):
     def __getitem__(self, index: int) -> T:
         place = self._root
         height = self._height
-        if not height:  # up to 32, as nearly always
-            return cast("T", place[index])
         while height:
             place = cast("tuple[object, ...]", place[index >> height & MASK])
             height -= BITS
@@ -66,9 +64,22 @@ def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tu
     return (*place[:slot], item, *place[slot + 1 :])
 
 
-def bits(mask: int) -> Iterator[int]:
-    """Yield the numbers in a mask, ascending."""
+def persistent(items: Iterable[T]) -> Vector[T] | tuple[T, ...]:
+    """Return items to be replaced one by one without a copy of the whole: up to 32, a tuple is that by itself."""
+    few = tuple(items)
+    return few if len(few) <= WIDTH else Vector(few)
+
+
+def bits(mask: int) -> Iterable[int]:
+    """Return the numbers in a mask, ascending."""
+    return _FEW[mask] if mask < len(_FEW) else _bits(mask)
+
+
+def _bits(mask: int) -> Iterator[int]:
     while mask:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
+
+
+_FEW: Final = tuple(tuple(_bits(mask)) for mask in range(256))

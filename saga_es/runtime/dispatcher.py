@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Final, NoReturn
+from typing import ClassVar, Final, NoReturn
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.model.base import record
@@ -45,6 +45,7 @@ class Report:
     Attributes:
         probed: the answer is the probe's.
         late: the attempt was reported before, as timed out or cancelled; this is what came of it after all.
+        done, definition, bindings, in_turn, claim: what nothing but a report has none of; see ``Ask``.
     """
 
     saga_id: str
@@ -55,6 +56,13 @@ class Report:
     outcome: Succeeded | Failed
     probed: bool = False
     late: bool = False
+
+    # It stands in line with what else is asked of a saga, and saves a wrapping.
+    done: ClassVar[None] = None
+    definition: ClassVar[None] = None
+    bindings: ClassVar[None] = None
+    in_turn: ClassVar[bool] = False
+    claim: ClassVar[None] = None
 
 
 def raise_it(error: BaseException) -> NoReturn:

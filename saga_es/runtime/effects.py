@@ -92,7 +92,7 @@ class Effects:
 
     def _is_answered(self, live: Live, attempt: RunAttempt) -> bool:
         """Whether an answer has come and is about to be decided on: the call was made before a shard was lost."""
-        reports = (ask.report for ask in live.asks if ask.report is not None)
+        reports = (ask for ask in live.asks if isinstance(ask, Report))
         return any(attempt_id(report) == attempt_id(attempt) for report in reports)
 
     def _may_resume(self, live: Live, attempt: RunAttempt) -> bool:

@@ -23,9 +23,9 @@ from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
-from saga_es.runtime.live import Ask, MakeCommand
+from saga_es.runtime.live import Ask, Ended, MakeCommand
 from saga_es.runtime.loading import Loader
-from saga_es.runtime.patience import MOMENT, Patience, done_by, within
+from saga_es.runtime.patience import MOMENT, Patience, answer_by, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
@@ -129,15 +129,31 @@ class SagaEngine(Face):
             SagaIdConflict: the id belongs to a saga of another definition or input.
             StoreUnavailable: the store did not answer within ``Settings.store_timeout``.
         """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        started = await self._start(saga, input, saga_id, future, lambda _: future.set_result(None))
+        await future
+        return started
+
+    async def _start(
+        self,
+        saga: Any,
+        input: Any,
+        saga_id: str | None,
+        future: asyncio.Future[R],
+        then: Callable[[str], object],
+    ) -> str:
+        """Ask for a start, and return the saga's id; ``then`` takes it once durable, else ``future`` the error."""
         works = self._running("start")
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
+        definition = bindings.definition
         if saga_id is None and self._ids is random_id:
-            saga_id = works.id_of_our_own(bindings.definition)
+            saga_id = works.id_of_our_own(definition)
         saga_id, value = self._checked(bindings, input, saga_id)
-        await works.ensure_recorded(bindings.definition, saga_id)
+        if definition.digest not in works.recorded:
+            await works.ensure_recorded(definition, saga_id)
         make = partial(StartSaga, input=value, definition=name)
-        await self._submit(saga_id, make, definition=bindings.definition, bindings=bindings)
+        self._submit(saga_id, make, future, partial(then, saga_id), definition=definition, bindings=bindings)
         return saga_id
 
     @overload
@@ -157,7 +173,14 @@ class SagaEngine(Face):
         self, saga: Any, input: Any, *, saga_id: str | None = None, timeout: timedelta | None = None
     ) -> Outcome:
         """Start a saga and wait for its outcome."""
-        return await self.outcome(await self.start(saga, input, saga_id=saga_id), timeout=timeout)
+        if timeout is not None:
+            return await self.outcome(await self.start(saga, input, saga_id=saga_id), timeout=timeout)
+        # Nobody is woken between the start and the end.
+        watchers = self._running("run").manager.watchers
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        await self._start(saga, input, saga_id, future, lambda started: watchers.watch(started, future))
+        ended = await future
+        return outcome_with(ended.bindings, ended.state)
 
     async def outcome(self, saga_id: str, *, timeout: timedelta | None = None) -> Outcome:
         """Wait until a saga has ended, and return how.
@@ -218,35 +241,26 @@ class SagaEngine(Face):
     # -- how a command gets into the log -------------------------------------------------------------
 
     async def _ask(self, saga_id: str, make: MakeCommand) -> None:
-        await self._submit(saga_id, make)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._submit(saga_id, make, future, partial(future.set_result, None))
+        await future
 
-    async def _submit(
+    def _submit(
         self,
         saga_id: str,
         make: MakeCommand,
+        future: asyncio.Future[R],
+        then: Callable[[], object],
         *,
         definition: SagaDefinition | None = None,
         bindings: SagaBindings | None = None,
     ) -> None:
-        works = self._running("a command")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(error: Exception | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
+        """Ask for a command; ``then`` is called once what it causes is durable, else ``future`` says why not."""
+        works, patience = self._running("a command"), self._settings.store_timeout
+        end = later(self._clock.now(), patience)
+        late = partial(works.not_recorded, saga_id, patience)
+        done = answer_by(works.timers, future, end, late=late, then=then)
         works.manager.submit(saga_id, Ask(make, done, definition, bindings))
-        patience = self._settings.store_timeout
-        await done_by(
-            works.timers,
-            future,
-            later(self._clock.now(), patience),
-            lambda: works.not_recorded(saga_id, patience),
-        )
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:
         works = self._running("a command")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from saga_es.authoring.bindings import SagaBindings
+from saga_es.model.base import record
 from saga_es.model.commands import Command, Defaults, RecordOutcome
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.effects import RunAttempt
@@ -29,7 +30,6 @@ class Ask:
         done: told ``None`` once what it caused is durable, or the error; ``None`` where nobody waits.
         definition: the plan to begin with, for a start.
         bindings: its callables.
-        report: the attempt's answer that this is: handed back once it is recorded.
         in_turn: the saga has waited for a place, and it is its turn.
         claim: the inbox's row that asks for it.
     """
@@ -38,12 +38,15 @@ class Ask:
     done: Callable[[Exception | None], None] | None = None
     definition: SagaDefinition | None = None
     bindings: SagaBindings | None = None
-    report: Report | None = None
     in_turn: bool = False
     claim: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+Asked = Ask | Report
+"""Also an attempt's answer asks something of its saga: to be recorded."""
+
+
+@record
 class Ended:
     """What waits for an outcome gets: how the saga stands at its end, and how to read its results."""
 
@@ -83,8 +86,8 @@ class Live:
         self.bindings: SagaBindings | None = None
         self.incompatible: str | None = None
         self.started_at: datetime | None = None
-        self.asks: deque[Ask] = deque()
-        self.late: list[Ask] = []
+        self.asks: deque[Asked] = deque()
+        self.late: list[Asked] = []
         self.busy = self.is_stale = False
         self.loading: asyncio.Task[None] | None = None
         self.newest = 0

@@ -113,20 +113,34 @@ async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool
     return task.done()
 
 
-async def done_by(
-    timers: Timers, future: asyncio.Future[T], end: datetime, late: Callable[[], Exception]
-) -> T:
-    """Return what a future of the caller's own brings, or raise what ``late`` makes at ``end``, or the timers' end."""
+def answer_by(
+    timers: Timers,
+    future: asyncio.Future[T],
+    end: datetime,
+    *,
+    late: Callable[[], Exception],
+    then: Callable[[], object],
+) -> Callable[[Exception | None], None]:
+    """Return what to tell how something that was asked has ended.
 
-    def give_up() -> None:
-        if not future.done():
-            future.set_exception(late())
+    An error goes to ``future``, and so does what ``late`` makes if nothing is told by ``end``, or by the timers' end;
+    else ``then`` is called. Once the future is done, nothing more is.
+    """
 
-    if timers.is_closed:
-        give_up()
-    timer, kept = timers.at(end, give_up), timers.when_closed(give_up)
-    try:
-        return await future
-    finally:
+    def answer(error: Exception | None) -> None:
         timer.cancel()
         kept()
+        if future.done():
+            return
+        if error is None:
+            then()
+        else:
+            future.set_exception(error)
+
+    def give_up() -> None:
+        answer(late())
+
+    timer, kept = timers.at(end, give_up), timers.when_closed(give_up)
+    if timers.is_closed:
+        give_up()
+    return answer

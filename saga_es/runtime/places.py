@@ -31,18 +31,21 @@ class Places:
         self.reserved = 0
         self.is_shut = False
 
-    def room(self, fold: Fold, *, in_turn: bool) -> int:
-        """Return how many attempts of a saga may begin now; ``in_turn`` where it has waited for its turn."""
-        if self.is_shut:
-            return 0
-        free = self._free
+    @property
+    def free(self) -> int:
+        """How many places nobody holds, or has reserved."""
+        return 0 if self.is_shut else self._most - self._in_flight() - self.reserved
+
+    def room(self, fold: Fold, free: int, *, in_turn: bool) -> int:
+        """Return how many attempts of a saga may begin now, of so many free places; ``in_turn`` where it has waited."""
         if not in_turn:
             free -= len(self._hungry)  # one each for those who have waited longer
-        return max(0, min(self._most_of_one - _in_flight_of(fold), free))
+        room = min(self._most_of_one - _in_flight_of(fold), free)
+        return max(0, room)
 
     def may_resume(self, held: int) -> bool:
         """Whether an attempt that is recorded as in flight may be made again, by a saga with so many in hand."""
-        return not self.is_shut and self._free > 0 and held < self._most_of_one
+        return not self.is_shut and self.free > 0 and held < self._most_of_one
 
     def wait(self, state: SagaState) -> None:
         """Note that a saga could go on, and has no room: it is fed in its turn."""
@@ -67,14 +70,10 @@ class Places:
 
     def _feed_in_turn(self) -> None:
         self._is_feeding = False
-        while self._hungry and self._free > 0 and not self.is_shut:
+        while self._hungry and self.free > 0 and not self.is_shut:
             saga_id = next(iter(self._hungry))
             del self._hungry[saga_id]
             self._feed(saga_id)
-
-    @property
-    def _free(self) -> int:
-        return self._most - self._in_flight() - self.reserved
 
 
 def _in_flight_of(fold: Fold) -> int:

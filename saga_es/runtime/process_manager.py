@@ -12,7 +12,7 @@ from saga_es.model.commands import Wake
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.effects import Effects
-from saga_es.runtime.live import Ask, Live, outcome
+from saga_es.runtime.live import Ask, Asked, Live
 from saga_es.runtime.lives import Lives
 from saga_es.runtime.loading import Loader, reason_of
 from saga_es.runtime.ownership import Ownership
@@ -187,7 +187,7 @@ class ProcessManager:
 
     # -- a turn: decide and append -------------------------------------------------------------------
 
-    def _ask(self, live: Live, ask: Ask) -> None:
+    def _ask(self, live: Live, ask: Asked) -> None:
         live.asks.append(ask)
         self._touch(live)
 
@@ -272,8 +272,8 @@ class ProcessManager:
 
     def _answer(self, live: Live, turn: Turn) -> None:
         for ask, verdict in zip(turn.asks, turn.verdicts, strict=True):
-            if ask.report is not None:  # not before: until it is recorded, its call looks as if it were owed
-                self._effects.hand_back(live, ask.report)
+            if isinstance(ask, Report):  # not before: until it is recorded, its call looks as if it were owed
+                self._effects.hand_back(live, ask)
             if ask.done is not None:
                 ask.done(verdict)
             elif verdict is not None:
@@ -379,7 +379,7 @@ class ProcessManager:
 
     def _report(self, report: Report) -> None:
         live = self.live(report.saga_id)
-        self._ask(live, Ask(partial(outcome, live, report), report=report))
+        self._ask(live, report)
 
     def _wake(self, live: Live) -> None:
         self._ask(live, Ask(Wake))

@@ -8,8 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from saga_es.model.events import Event, Recorded
-from saga_es.model.fold import Fold
+from saga_es.model.events import RECORDED, Event, Recorded
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
 from saga_es.store.port import Append, Store
@@ -19,17 +18,13 @@ NOBODY: Final[Mapping[str, JsonValue]] = {}
 """What is recorded beside events that nobody answers for but who asked."""
 
 
-def shown(state: SagaState) -> tuple[object, ...]:
-    """Return what the index shows of a state, for comparing."""
-    return (state.status, state.ending, state.parked, state.is_open)
-
-
-def _may_differ(before: Fold, after: Fold) -> bool:
-    """Whether the index may show another thing; false for most that happens to a saga, and quick to say."""
-    return after.status in ("compensating", "failed") or (before.status, before.parks) != (
-        after.status,
-        after.parks,
-    )
+def _differ(before: SagaState, after: SagaState) -> bool:
+    """Whether the index has to show another thing after events than before."""
+    one, other = before.fold, after.fold
+    if one.status != other.status or one.parks != other.parks:
+        return True
+    # What it shows beside that can only change once the saga has failed.
+    return other.status == "failed" and (before.ending, before.is_open) != (after.ending, after.is_open)
 
 
 def summarize(
@@ -66,10 +61,10 @@ def make_append(
     Where nothing here can run the saga, ``aside`` says why, and the index goes on showing it.
     """
     recorded = [
-        Recorded(version, type(event).__name__, at, event, metadata)
+        RECORDED(Recorded, (version, type(event).__name__, at, event, metadata))
         for version, event in enumerate(events, start=before.version + 1)
     ]
-    changed = before.version == 0 or (_may_differ(before.fold, after.fold) and shown(before) != shown(after))
+    changed = before.version == 0 or _differ(before, after)
     summary = summarize(after, started_at=started_at or at, changed_at=at, aside=aside) if changed else None
     return store.prepare(
         after.saga_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from saga_es.errors import SagaError
 from saga_es.model.commands import Defaults
@@ -12,7 +13,8 @@ from saga_es.model.decide import Decider
 from saga_es.model.events import Event
 from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
-from saga_es.runtime.live import Ask, Live
+from saga_es.runtime.dispatcher import Report
+from saga_es.runtime.live import Asked, Live, outcome
 from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.recording import make_append
@@ -28,20 +30,16 @@ class Turn:
         state: once the events are recorded.
         at: when it was decided.
         dispatched: how many attempts it begins; they hold reserved places until it is recorded.
+        claims: rows of the inbox that are done with once it is recorded.
     """
 
-    asks: Sequence[Ask]
+    asks: Sequence[Asked]
     state: SagaState
     at: datetime
     verdicts: list[Exception | None] = field(default_factory=list["Exception | None"])
     events: Sequence[Event] = ()
     dispatched: int = 0
-
-    @property
-    def claims(self) -> tuple[int, ...]:
-        """Rows of the inbox that are done with once it is recorded."""
-        asks = zip(self.asks, self.verdicts, strict=True)
-        return tuple(ask.claim for ask, verdict in asks if ask.claim is not None and verdict is None)
+    claims: tuple[int, ...] = ()
 
     def refuse(self, error: Exception) -> None:
         """Nothing of it is recorded."""
@@ -86,20 +84,19 @@ class Turns:
         decider = Decider(live.definition, live.state)
         turn = Turn(asks, live.state, self._clock.now())
         may_begin = live.bindings is not None and self._ownership.may_begin(live.shard)
-        try:
-            for ask in asks:
-                turn.verdicts.append(self._decide(decider, turn, ask, may_begin=may_begin))
-        except Exception:
-            self._places.reserved -= turn.dispatched
-            raise
+        free = self._places.free if may_begin else 0
+        for ask in asks:
+            turn.verdicts.append(self._decide(live, decider, turn, ask, free))
         live.asks.clear()
+        self._places.reserved += turn.dispatched
         turn.events, turn.state = decider.events, decider.state
         return turn
 
-    def _decide(self, decider: Decider, turn: Turn, ask: Ask, *, may_begin: bool) -> Exception | None:
+    def _decide(self, live: Live, decider: Decider, turn: Turn, ask: Asked, free: int) -> Exception | None:
+        room = self._places.room(decider.fold, free - turn.dispatched, in_turn=ask.in_turn)
         try:
-            room = self._places.room(decider.fold, in_turn=ask.in_turn) if may_begin else 0
-            command = ask.make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
+            make = partial(outcome, live, ask) if isinstance(ask, Report) else ask.make
+            command = make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
             begun = decider.decide(command)
         except SagaError as error:
             return error
@@ -108,7 +105,8 @@ class Turns:
                 raise
             return error
         turn.dispatched += begun
-        self._places.reserved += begun
+        if ask.claim is not None:
+            turn.claims = (*turn.claims, ask.claim)
         return None
 
     def append_of(self, live: Live, turn: Turn) -> Append:

@@ -34,9 +34,10 @@ class Watchers:
         self._watched: set[Live] = set()
         self.on_elsewhere: Callable[[], None] = lambda: None
 
-    def watch(self, saga_id: str) -> asyncio.Future[Ended]:
-        """Return a future of the saga's end; UnknownSaga if there is no such saga."""
-        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+    def watch(self, saga_id: str, future: asyncio.Future[Ended] | None = None) -> asyncio.Future[Ended]:
+        """Return a future of the saga's end, or the one that is given; UnknownSaga if there is no such saga."""
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
         live = self._live(saga_id)
         self._watched.add(live)
         live.waiters.add(future)
@@ -49,7 +50,7 @@ class Watchers:
 
         future.add_done_callback(over)
         if not live.busy and live.state is not None:
-            if live.state.status.is_terminal:
+            if live.state.has_ended:
                 self._touch(live)  # otherwise its end, or its load, is still to come and tells
             self.read(live)
         return future
@@ -62,7 +63,7 @@ class Watchers:
     def tell(self, live: Live) -> None:
         """Tell whoever waits for a saga, if it has ended."""
         state = live.state
-        if live.waiters and state is not None and state.status.is_terminal:
+        if live.waiters and state is not None and state.has_ended:
             live.answer_waiters(Ended(state, live.bindings))
 
     def elsewhere(self) -> list[str]:

@@ -92,7 +92,7 @@ class Works:
             make_dispatcher=self._make_dispatcher,
         )
         self._follower = self._make_follower(given)
-        self._recorded: set[str] = set()
+        self.recorded: set[str] = set()  # plans, by their digests
         self._inbox = self._make_inbox_reader()
 
     def _make_follower(self, given: Given) -> LogFollower | CrewFollower:
@@ -180,12 +180,12 @@ class Works:
 
     async def ensure_recorded(self, definition: SagaDefinition, saga_id: str) -> None:
         """Record a plan before the first saga of it, once per digest."""
-        if definition.digest not in self._recorded:
+        if definition.digest not in self.recorded:
             recording = partial(self.store.record_definition, definition)
             await self.patience.ask(
                 lambda: self.loader.read(recording), "recording the plan", saga_id=saga_id
             )
-            self._recorded.add(definition.digest)
+            self.recorded.add(definition.digest)
 
     async def bindings(self, saga_id: str) -> SagaBindings | None:
         """Return the callables of a recorded saga, ``None`` where they are not at hand, or UnknownSaga."""

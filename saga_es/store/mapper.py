@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,13 +15,11 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from saga_es.errors import StoredEventError
 from saga_es.model.definition import SagaDefinition
-from saga_es.model.events import EVENT_TYPES, Event, Recorded
+from saga_es.model.events import EVENT_TYPES, RECORDED, Event, Recorded
 from saga_es.model.facts import Fact
 
 DEFINED: Final = "SagaDefined"
-MAKE: Final = cast("Callable[[type[Recorded], tuple[object, ...]], Recorded]", getattr(tuple, "__new__"))  # noqa: B009 - its type says less
-"""Makes a Recorded in half the time that its own constructor takes."""
-
+NEW: Final = object.__new__
 NO_METADATA: Final[Mapping[str, JsonValue]] = {}
 E = TypeVar("E")
 Row = tuple[int, str, bytes]
@@ -99,7 +97,13 @@ class SagaMapper(Mapper[str]):
             beside += b',"v":%d' % event.schema_version
         data = event.__pydantic_serializer__.to_json(event)
         state = b'{"at":"%b","data":%b%b}' % (text, data, beside)
-        return StoredEvent(saga_id, version, name, state if self._is_plain else self._wrap(state))
+        if not self._is_plain:
+            state = self._wrap(state)
+        row = NEW(StoredEvent)
+        row.__dict__.update(
+            originator_id=saga_id, originator_version=version, topic=name, state=state
+        )  # its own constructor, frozen, takes twice as long
+        return row
 
     def decode_stream(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> tuple[Recorded, ...]:
         """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none.
@@ -115,7 +119,7 @@ class SagaMapper(Mapper[str]):
         # Written out for what nearly every row is, plain and of the newest schema: a long replay spends most of its
         # time here. Whatever is otherwise is looked at with care.
         validators, is_plain = self._validators, self._is_plain
-        made = MAKE
+        made = RECORDED
         events: list[Recorded] = []
         last = ""
         said: Mapping[str, Any] | None  # Any: what a State says

@@ -63,8 +63,8 @@ def test_room_is_what_is_free_in_the_engine_and_what_the_saga_may_have(most, mos
     async def main() -> None:
         hall = Hall(most, most_of_one)
         hall.held = held
-        assert hall.places.room(saga("a", begun=begun).fold, in_turn=False) == room
-        assert hall.places.room(saga("a", begun=begun).fold, in_turn=True) == room
+        assert hall.places.room(saga("a", begun=begun).fold, hall.places.free, in_turn=False) == room
+        assert hall.places.room(saga("a", begun=begun).fold, hall.places.free, in_turn=True) == room
 
     drive(main())
 
@@ -74,9 +74,9 @@ def test_places_of_what_is_decided_and_not_yet_begun_are_reserved():
     async def main() -> None:
         hall = Hall(5)
         hall.held, hall.places.reserved = 2, 1
-        assert hall.places.room(saga("a").fold, in_turn=True) == 2
+        assert hall.places.room(saga("a").fold, hall.places.free, in_turn=True) == 2
         hall.places.reserved = 3
-        assert hall.places.room(saga("a").fold, in_turn=True) == 0
+        assert hall.places.room(saga("a").fold, hall.places.free, in_turn=True) == 0
         hall.places.wait(saga("a"))
         await settled()
         assert hall.fed == []
@@ -121,14 +121,16 @@ def test_whoever_has_not_waited_gets_no_place_that_others_wait_for():
         hall.places.wait(saga("a"))
         hall.places.wait(saga("b"))
         hall.held = 1
-        assert hall.places.room(saga("late").fold, in_turn=False) == 0
+        assert hall.places.room(saga("late").fold, hall.places.free, in_turn=False) == 0
         hall.held = 0  # two are free, and two wait
-        assert hall.places.room(saga("late").fold, in_turn=False) == 0
-        assert hall.places.room(saga("a").fold, in_turn=True) == 2
+        assert hall.places.room(saga("late").fold, hall.places.free, in_turn=False) == 0
+        assert hall.places.room(saga("a").fold, hall.places.free, in_turn=True) == 2
         await settled()
         assert hall.fed == ["a", "b"]
         hall.held = 1
-        assert hall.places.room(saga("late").fold, in_turn=False) == 1  # nobody waits any more
+        assert (
+            hall.places.room(saga("late").fold, hall.places.free, in_turn=False) == 1
+        )  # nobody waits any more
 
     drive(main())
 
@@ -175,8 +177,8 @@ def test_shut_nobody_gets_in_and_nobody_begins_to_wait():
         hall.places.feed_soon()
         await settled()
         assert hall.fed == []
-        assert hall.places.room(saga("a").fold, in_turn=True) == 0
-        assert hall.places.room(saga("c").fold, in_turn=False) == 0
+        assert hall.places.room(saga("a").fold, hall.places.free, in_turn=True) == 0
+        assert hall.places.room(saga("c").fold, hall.places.free, in_turn=False) == 0
         hall.places.is_shut = False  # as when an engine has its store back
         hall.places.feed_soon()
         await settled()
