@@ -102,6 +102,11 @@ class Fold:
         """Give up changing nodes in place: from here on the fold may be shared."""
         self.nodes = persistent(self.nodes)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the outcome is recorded; a late success may still have to be undone."""
+        return self.status in ("succeeded", "failed")
+
     # -- moves ---------------------------------------------------------------------------------------
 
     def move_saga(self, trigger: str) -> None:

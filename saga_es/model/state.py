@@ -154,13 +154,7 @@ class SagaState:
     @property
     def is_open(self) -> bool:
         """Whether anything is still to be done: not ended, or a late success is being undone."""
-        fold = self.fold
-        return fold.status not in _ENDED or fold.owed != 0
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether its outcome is recorded; a late success may still be undone."""
-        return self.fold.status in _ENDED
+        return not self.fold.has_ended or self.fold.owed != 0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SagaState):
@@ -179,7 +173,6 @@ class SagaState:
 
 _APART = {"nodes", "plan"}
 _SET: Final = object.__setattr__
-_ENDED: Final = ("succeeded", "failed")
 _STATUSES: Final = {UNBORN: SagaStatus.PENDING, **{status.value: status for status in SagaStatus}}
 
 

@@ -23,9 +23,6 @@ from saga_es.runtime.timers import Timers
 from saga_es.transport.local import MAX_DEPTH, MAX_PAYLOAD, Limits, LocalTransport
 from saga_es.transport.port import Exchange, Transport
 
-Ended = Callable[[Flight, Answer | None], None]
-"""Takes what a leg came to; ``None`` where we cancelled it, or where it never began."""
-
 UNWINDING: Final = timedelta(milliseconds=100)
 """How long a cancelled coroutine has for its ``finally`` before its attempt is reported without waiting for it."""
 
@@ -137,20 +134,22 @@ class Dispatcher:
             return
         if before is not None:
             self._outlived.add(before)
-        flight = Flight(attempt, bindings, key, self._timers.now(), attempt.doubtful or reissued)
+        exchange = self._transport.call(attempt, bindings)
+        flight = Flight(exchange, attempt, bindings, ground=self, began=self._timers.now())
+        flight.doubtful |= reissued
         self._flights[key] = flight
         self._owed += 1
-        flight.call = self._begin(flight, self._transport.call(attempt, bindings), self._call_ended)
+        self._begin(flight, flight)
         if attempt.deadline is not None:
-            flight.timer = self._timers.at(attempt.deadline, partial(self._timed_out, flight))
+            flight.timer = self._timers.at(attempt.deadline, flight.time_out)
 
     def cancel(self, effect: CancelAttempt) -> None:
         """Cancel an action's coroutine, if it is in flight; a thread drains."""
         flight = self._flights.get((call_key(effect.saga_id, effect.step, "action", 1), effect.number))
-        if flight is None or flight.is_over or flight.verdict is not None or flight.call is None:
+        if flight is None or flight.is_over or flight.verdict is not None:
             return
-        if flight.call.is_running and flight.call.task is not None:
-            self._stop(flight, flight.call, CANCELLED)
+        if flight.is_running and flight.task is not None:
+            self._stop(flight, CANCELLED)
 
     async def drain(self, patience: timedelta) -> None:
         """Begin nothing more, wait for the answers in flight up to ``patience``, and cancel what is left.
@@ -188,25 +187,21 @@ class Dispatcher:
 
     # -- making a call -------------------------------------------------------------------------------
 
-    def _begin(self, flight: Flight, exchange: Exchange, ended: Ended) -> Leg:
-        leg = Leg(exchange)
+    def _begin(self, flight: Flight, leg: Leg) -> None:
         context = self._context.copy()
-        if exchange.blocks:
-            context.run(self._threads.submit, leg.make, partial(self._returned, flight, leg, ended))
-        else:
-            leg.task = self._loop.create_task(leg.fly(), context=context)
-            self._tasks += 1
-            leg.task.add_done_callback(partial(self._landed, flight, leg, ended), context=self._context)
-        return leg
+        if leg.exchange.blocks:
+            context.run(self._threads.submit, leg.make, partial(self._returned, flight, leg))
+            return
+        leg.task = self._loop.create_task(leg.fly(), context=context)
+        self._tasks += 1
+        landed = flight.landed if leg is flight else partial(self.landed, flight, leg)
+        leg.task.add_done_callback(landed, context=self._context)
 
-    def _returned(
-        self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | None, error: BaseException | None
-    ) -> None:
-        self._end(flight, leg, ended, answer if error is None else error)
+    def _returned(self, flight: Flight, leg: Leg, answer: Answer | None, error: BaseException | None) -> None:
+        self._end(flight, leg, answer if error is None else error)
 
-    def _landed(
-        self, flight: Flight, leg: Leg, ended: Ended, task: asyncio.Task[Answer | BaseException]
-    ) -> None:
+    def landed(self, flight: Flight, leg: Leg, task: asyncio.Task[Answer | BaseException], /) -> None:
+        """A leg's coroutine has ended: for the flight to call."""
         self._tasks -= 1
         if self._awaited is not None:
             self._look_round()
@@ -214,11 +209,11 @@ class Dispatcher:
         if leg.is_suspect:
             # A loop that is being closed is gone by then; a step that cancelled itself has failed.
             due = self._timers.now() + UNWINDING
-            self._timers.at(due, partial(self._end, flight, leg, ended, answer))
+            self._timers.at(due, partial(self._end, flight, leg, answer))
         else:
-            self._end(flight, leg, ended, answer)
+            self._end(flight, leg, answer)
 
-    def _end(self, flight: Flight, leg: Leg, ended: Ended, answer: Answer | BaseException | None) -> None:
+    def _end(self, flight: Flight, leg: Leg, answer: Answer | BaseException | None) -> None:
         """Sort out what is nobody's answer, and give the place back."""
         leg.is_running = False
         before = len(self._flights) + len(self._outlived)
@@ -230,6 +225,7 @@ class Dispatcher:
             if answer is None and not leg.is_cancelled:  # the loop is being closed under us
                 self._silence(flight)
             if not flight.is_silent:
+                ended = self._call_ended if leg is flight else self._probe_ended
                 ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
         finally:
             self._free(flight)
@@ -237,7 +233,7 @@ class Dispatcher:
                 self._on_room()
 
     def _free(self, flight: Flight) -> None:
-        if flight.is_running or not (flight.is_over or flight.is_silent):
+        if flight.is_in_the_air or not (flight.is_over or flight.is_silent):
             return
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
@@ -275,15 +271,15 @@ class Dispatcher:
             return isinstance(answer, Succeeded)
         return is_definite(answer) or flight.is_in_thread
 
-    def _timed_out(self, flight: Flight) -> None:
-        if flight.call is not None:
-            self._stop(flight, flight.call, flight.timeout())
+    def timed_out(self, flight: Flight, /) -> None:
+        """The time of a flight's call is over: for its timer to call."""
+        self._stop(flight, flight.timeout())
 
-    def _stop(self, flight: Flight, call: Leg, verdict: Failed) -> None:
+    def _stop(self, flight: Flight, verdict: Failed) -> None:
         """Wait no longer for the call, but for what a cancelled coroutine does in its ``finally``."""
         flight.verdict = verdict
-        call.cancel()
-        if call.task is None:
+        flight.cancel()
+        if flight.task is None:
             self._conclude(flight, verdict)
         else:
             grace = self._timers.now() + UNWINDING
@@ -299,7 +295,8 @@ class Dispatcher:
             self._report(flight, answer)
             return
         flight.verdict = answer
-        flight.probe = self._begin(flight, probe, self._probe_ended)
+        flight.probe = Leg(probe)
+        self._begin(flight, flight.probe)
         if flight.patience is not None:
             due = later(self._timers.now(), flight.patience)
             flight.set_timer(self._timers.at(due, partial(self._probe_timed_out, flight, flight.probe)))

@@ -58,11 +58,13 @@ class Effects:
         if not self._ownership.holds(live.shard):
             return
         due: datetime | None = None
-        for effect in react(live.definition, live.state, live.handed):
+        effects = react(live.definition, live.state, live.handed)
+        if reissue:
+            again = (attempt_id(effect) for effect in effects if isinstance(effect, RunAttempt))
+            live.reissued = {*live.reissued, *again}
+        for effect in effects:
             match effect:
                 case RunAttempt():
-                    if reissue:
-                        live.reissued.add(attempt_id(effect))
                     self._run(live, effect)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
@@ -75,7 +77,7 @@ class Effects:
     def _run(self, live: Live, attempt: RunAttempt) -> None:
         assert live.definition is not None  # noqa: S101 - carry_out has looked
         assert live.bindings is not None  # noqa: S101 - the same
-        is_reissued = bool(live.reissued) and attempt_id(attempt) in live.reissued
+        is_reissued = live.is_reissued(attempt)
         index = live.definition.graph.index[attempt.step]
         if is_reissued:  # else its place was reserved when its dispatch was decided
             if self._is_answered(live, attempt):

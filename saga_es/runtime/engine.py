@@ -25,7 +25,7 @@ from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.live import Ask, Ended, MakeCommand
 from saga_es.runtime.loading import Loader
-from saga_es.runtime.patience import MOMENT, Patience, answer_by, within
+from saga_es.runtime.patience import MOMENT, Patience, Verdict, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
@@ -259,7 +259,7 @@ class SagaEngine(Face):
         works, patience = self._running("a command"), self._settings.store_timeout
         end = later(self._clock.now(), patience)
         late = partial(works.not_recorded, saga_id, patience)
-        done = answer_by(works.timers, future, end, late=late, then=then)
+        done = Verdict(works.timers, future, end, late=late, then=then)
         works.manager.submit(saga_id, Ask(make, done, definition, bindings))
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.model.commands import Failed, Succeeded
@@ -16,7 +16,16 @@ from saga_es.transport.port import Exchange
 Answer = Succeeded | Failed
 
 
-@dataclass(slots=True, eq=False)
+class Ground(Protocol):
+    """Where a flight comes down: the dispatcher."""
+
+    def landed(self, flight: Flight, leg: Leg, task: asyncio.Task[Answer | BaseException], /) -> None:
+        """A leg's coroutine has ended."""
+
+    def timed_out(self, flight: Flight, /) -> None:
+        """The time of a flight's call is over."""
+
+
 class Leg:
     """One call of a user's function.
 
@@ -27,11 +36,13 @@ class Leg:
             being closed under us.
     """
 
-    exchange: Exchange
-    task: asyncio.Task[Answer | BaseException] | None = None
-    is_running: bool = True
-    is_cancelled: bool = False
-    is_suspect: bool = False
+    __slots__ = ("exchange", "is_cancelled", "is_running", "is_suspect", "task")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.task: asyncio.Task[Answer | BaseException] | None = None
+        self.is_running = True
+        self.is_cancelled = self.is_suspect = False
 
     def cancel(self) -> None:
         """Cancel a coroutine, and keep a thread's call from beginning if it still waits for a thread."""
@@ -57,9 +68,10 @@ class Leg:
             return error
 
 
-@dataclass(slots=True, eq=False)
-class Flight:
-    """An attempt that holds a place.
+class Flight(Leg):
+    """An attempt that holds a place: its call, and the probe that may follow.
+
+    One object for each attempt, and no closure about it: what is in the air is what the garbage collector walks.
 
     Attributes:
         key: of its call, and its number.
@@ -71,30 +83,47 @@ class Flight:
         is_silent: nothing more is reported of it.
     """
 
-    attempt: RunAttempt
-    bindings: SagaBindings
-    key: tuple[str, int]
-    began: datetime
-    doubtful: bool
-    call: Leg | None = None
-    probe: Leg | None = None
-    verdict: Failed | None = None
-    is_over: bool = False
-    is_silent: bool = False
-    timer: Timer | None = None
+    __slots__ = (
+        "attempt", "began", "bindings", "doubtful", "ground", "is_over", "is_silent", "key", "probe", "timer",
+        "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        attempt: RunAttempt,
+        bindings: SagaBindings,
+        *,
+        ground: Ground,
+        began: datetime,
+    ) -> None:
+        super().__init__(exchange)
+        self.attempt, self.bindings, self.ground, self.began = attempt, bindings, ground, began
+        self.key = (attempt.key, attempt.number)
+        self.doubtful = attempt.doubtful
+        self.probe: Leg | None = None
+        self.verdict: Failed | None = None
+        self.timer: Timer | None = None
+        self.is_over = self.is_silent = False
+
+    def landed(self, task: asyncio.Task[Answer | BaseException]) -> None:
+        self.ground.landed(self, self, task)
+
+    def time_out(self) -> None:
+        self.ground.timed_out(self)
 
     @property
     def legs(self) -> tuple[Leg, ...]:
-        return tuple(leg for leg in (self.call, self.probe) if leg is not None)
+        return (self,) if self.probe is None else (self, self.probe)
 
     @property
     def is_in_thread(self) -> bool:
-        return self.call is not None and self.call.exchange.blocks
+        return self.exchange.blocks
 
     @property
-    def is_running(self) -> bool:
-        call, probe = self.call, self.probe
-        return (call is not None and call.is_running) or (probe is not None and probe.is_running)
+    def is_in_the_air(self) -> bool:
+        """Whether its call, or its probe, has not really ended."""
+        return self.is_running or (self.probe is not None and self.probe.is_running)
 
     @property
     def patience(self) -> timedelta | None:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,8 +85,8 @@ class Live:
         self.bindings: SagaBindings | None = None
         self.incompatible: str | None = None
         self.started_at: datetime | None = None
-        self.asks: deque[Asked] = deque()
-        self.late: list[Asked] = []
+        self.asks: list[Asked] = []
+        self.late: Sequence[Asked] = ()
         self.busy = self.is_stale = False
         self.loading: asyncio.Task[None] | None = None
         self.newest = 0
@@ -95,7 +94,7 @@ class Live:
         self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}
         self.number = number_of(saga_id)
         self.shard: Shard | None = None
-        self.reissued: set[tuple[str, str, int, int]] = set()
+        self.reissued: Collection[tuple[str, str, int, int]] = ()
         self.waiters: set[asyncio.Future[Ended]] = set()
         self.timer: Timer | None = None
         self.timer_due: datetime | None = None
@@ -109,6 +108,9 @@ class Live:
         """Note what saga this is, and what can run it."""
         self.definition, self.bindings = definition, bindings
         self.shard = Shard(definition.lane, self.number)
+
+    def is_reissued(self, attempt: RunAttempt | Report) -> bool:
+        return bool(self.reissued) and attempt_id(attempt) in self.reissued
 
     @property
     def held(self) -> int:
@@ -139,16 +141,15 @@ class Live:
         self.forget_answers()
         self.handed = Handed()
         self.numbers.clear()
-        self.reissued.clear()
+        self.reissued = ()
 
     def forget_answers(self) -> None:
         """Drop what was asked by answers and by the time: that is its owner's to decide on."""
-        self.asks = deque(ask for ask in self.asks if ask.done is not None)
+        self.asks = [ask for ask in self.asks if ask.done is not None]
 
     def refuse(self, error: Exception) -> None:
         """Answer everything that is asked, and everybody who waits, with an error."""
-        asks, self.asks = [*self.asks, *self.late], deque()
-        self.late.clear()
+        asks, self.asks, self.late = [*self.asks, *self.late], [], ()
         for ask in asks:
             if ask.done is not None:
                 ask.done(error)
@@ -198,7 +199,7 @@ def outcome(
         round=report.round,
         attempt=report.number,
         outcome=report.outcome,
-        reissued=bool(live.reissued) and attempt_id(report) in live.reissued,
+        reissued=live.is_reissued(report),
         probed=report.probed,
         at=at,
         room=room,

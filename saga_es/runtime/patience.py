@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from saga_es.errors import EngineClosed, StoreUnavailable
 from saga_es.model.times import LATEST, later
@@ -99,7 +99,7 @@ async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool
 
     task.add_done_callback(open_gate)
     timer = timers.at(end, open_gate)
-    kept = timers.when_closed(open_gate)
+    timers.when_closed(open_gate)
     try:
         if not timers.is_closed:
             await gate
@@ -108,39 +108,45 @@ async def within(timers: Timers, task: asyncio.Future[T], end: datetime) -> bool
         raise
     finally:
         timer.cancel()
-        kept()
+        timers.forget(open_gate)
         task.remove_done_callback(open_gate)
     return task.done()
 
 
-def answer_by(
-    timers: Timers,
-    future: asyncio.Future[T],
-    end: datetime,
-    *,
-    late: Callable[[], Exception],
-    then: Callable[[], object],
-) -> Callable[[Exception | None], None]:
-    """Return what to tell how something that was asked has ended.
+class Verdict(Generic[T]):
+    """Takes how something that was asked has ended: a ``done`` for it.
 
     An error goes to ``future``, and so does what ``late`` makes if nothing is told by ``end``, or by the timers' end;
     else ``then`` is called. Once the future is done, nothing more is.
     """
 
-    def answer(error: Exception | None) -> None:
-        timer.cancel()
-        kept()
-        if future.done():
+    __slots__ = ("_future", "_late", "_then", "_timer", "_timers")
+
+    def __init__(
+        self,
+        timers: Timers,
+        future: asyncio.Future[T],
+        end: datetime,
+        *,
+        late: Callable[[], Exception],
+        then: Callable[[], object],
+    ) -> None:
+        self._timers, self._future, self._late, self._then = timers, future, late, then
+        self._timer = timers.at(end, self.give_up)
+        if timers.is_closed:
+            self.give_up()
+        else:
+            timers.when_closed(self.give_up)
+
+    def __call__(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        self._timers.forget(self.give_up)
+        if self._future.done():
             return
         if error is None:
-            then()
+            self._then()
         else:
-            future.set_exception(error)
+            self._future.set_exception(error)
 
-    def give_up() -> None:
-        answer(late())
-
-    timer, kept = timers.at(end, give_up), timers.when_closed(give_up)
-    if timers.is_closed:
-        give_up()
-    return answer
+    def give_up(self) -> None:
+        self(self._late())

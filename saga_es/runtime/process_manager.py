@@ -60,6 +60,7 @@ class ProcessManager:
         self.on_fenced: Callable[[Fenced], None] = lambda _: None
         self.on_unsure: Callable[[], None] = lambda: None
         self.busy_shards = self._lives.busy_shards
+        self._when_written = self._written  # bound once
         self._places = Places(settings, lambda: self.dispatcher.in_flight, self._feed)
         self.dispatcher = make_dispatcher(self._report, self._places.feed_soon)
         defaults, places = settings.defaults(), self._places
@@ -93,7 +94,7 @@ class ProcessManager:
         if known is None or not self._may_be_elsewhere(live):
             self._ask(live, ask)
             return
-        live.late.append(ask)  # to be decided on what is read from here on
+        live.late = (*live.late, ask)  # to be decided on what is read from here on
         if not live.busy:
             self._reload(live)
 
@@ -235,8 +236,8 @@ class ProcessManager:
             else:  # an answer among them has nobody to tell
                 self._set_aside(live, error)
             return
-        live.busy = True
-        self._writer.put(append, partial(self._written, live, turn))
+        live.busy, turn.events = True, ()  # they are encoded: what waits for a commit should be little
+        self._writer.put(append, partial(self._when_written, live, turn))
 
     def _written(self, live: Live, turn: Turn, error: Exception | None) -> None:
         live.busy = False
@@ -247,10 +248,10 @@ class ProcessManager:
             self._answer(live, turn)
             self._finish(live)
         elif isinstance(error, VersionConflict):
-            live.asks.extendleft(reversed(turn.asks))
+            live.asks[:0] = turn.asks
             self._reload(live)  # whoever lost reads back and decides again
         elif isinstance(error, Fenced):
-            live.asks.extendleft(reversed(turn.asks))
+            live.asks[:0] = turn.asks
             live.forget_answers()  # of an epoch gone by: the calls were made again since, by whoever came then
             self.on_fenced(error)
             self._reload(live)
@@ -267,7 +268,7 @@ class ProcessManager:
         for ask in turn.asks:
             if ask.claim is not None and ask.done is not None:
                 ask.done(error)
-        live.asks.extendleft(ask for ask in reversed(turn.asks) if ask.claim is None)
+        live.asks[:0] = [ask for ask in turn.asks if ask.claim is None]
         self._reload(live)
 
     def _answer(self, live: Live, turn: Turn) -> None:
@@ -311,7 +312,7 @@ class ProcessManager:
     def _reload(self, live: Live) -> None:
         live.busy, live.newest = True, 0
         live.asks.extend(live.late)
-        live.late.clear()
+        live.late = ()
         is_taken_up, live.is_stale = live.is_stale or live.version == 0, False
         live.loading = self._begin(self._load(live, reissue=is_taken_up))
 
@@ -345,7 +346,7 @@ class ProcessManager:
         """Nothing is recorded: only a start that came meanwhile makes something of it."""
         unknown = UnknownSaga(live.saga_id)
         while live.asks and live.asks[0].definition is None:
-            done = live.asks.popleft().done
+            done = live.asks.pop(0).done
             if done is not None:
                 done(unknown)
         if live.asks:

@@ -6,7 +6,6 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from saga_es.runtime.clock import Alarm, Clock
@@ -89,10 +88,13 @@ class Timers:
     def is_closed(self) -> bool:
         return self._closed
 
-    def when_closed(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``callback`` when nothing rings any more, so that nobody waits for it; return what takes that back."""
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when nothing rings any more, so that nobody waits for it, unless it is forgotten before."""
         self._gates.add(callback)
-        return partial(self._gates.discard, callback)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Take ``when_closed`` back."""
+        self._gates.discard(callback)
 
     def close(self) -> None:
         """Forget all timers."""

@@ -73,7 +73,7 @@ class Turns:
         Raises:
             Exception: an answer, or the passing of time, could not be decided on; the asks are as they were.
         """
-        asks = tuple(live.asks)
+        asks = live.asks
         if live.state is None:
             first = asks[0]
             if first.definition is None:  # known only from asks of an unknown saga; the load has settled that
@@ -87,7 +87,7 @@ class Turns:
         free = self._places.free if may_begin else 0
         for ask in asks:
             turn.verdicts.append(self._decide(live, decider, turn, ask, free))
-        live.asks.clear()
+        live.asks = []
         self._places.reserved += turn.dispatched
         turn.events, turn.state = decider.events, decider.state
         return turn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from saga_es.runtime.live import Ended, Live
 from saga_es.runtime.lives import Lives
@@ -42,18 +43,19 @@ class Watchers:
         self._watched.add(live)
         live.waiters.add(future)
 
-        def over(_: object) -> None:
-            live.waiters.discard(future)
-            if not live.waiters:
-                self._watched.discard(live)
-                self._let_go(live)
-
-        future.add_done_callback(over)
+        future.add_done_callback(partial(self._over, live))
         if not live.busy and live.state is not None:
-            if live.state.has_ended:
+            if live.state.fold.has_ended:
                 self._touch(live)  # otherwise its end, or its load, is still to come and tells
             self.read(live)
         return future
+
+    def _over(self, live: Live, future: asyncio.Future[Ended]) -> None:
+        """Somebody waits no more."""
+        live.waiters.discard(future)
+        if not live.waiters:
+            self._watched.discard(live)
+            self._let_go(live)
 
     def read(self, live: Live) -> None:
         """It is known how a saga stands, and so whose it is."""
@@ -63,7 +65,7 @@ class Watchers:
     def tell(self, live: Live) -> None:
         """Tell whoever waits for a saga, if it has ended."""
         state = live.state
-        if live.waiters and state is not None and state.has_ended:
+        if live.waiters and state is not None and state.fold.has_ended:
             live.answer_waiters(Ended(state, live.bindings))
 
     def elsewhere(self) -> list[str]:
