@@ -56,11 +56,10 @@ class ProcessManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.let_go: dict[str, int] = {}  # with their versions, until what was read before is behind us
-        self._closing, self._unsure = False, list[tuple[str, Ask]]()
+        self._closing, self._unsure, self._when_written = False, list[tuple[str, Ask]](), self._written
         self.on_fenced: Callable[[Fenced], None] = lambda _: None
         self.on_unsure: Callable[[], None] = lambda: None
         self.busy_shards = self._lives.busy_shards
-        self._when_written = self._written  # bound once
         self._places = Places(settings, lambda: self.dispatcher.in_flight, self._feed)
         self.dispatcher = make_dispatcher(self._report, self._places.feed_soon)
         defaults, places = settings.defaults(), self._places

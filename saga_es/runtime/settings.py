@@ -25,6 +25,8 @@ class Settings(Frozen):
         max_depth: levels of lists and objects in one.
         migrate: whether entering makes or upgrades the tables; by default SQLite yes, PostgreSQL no.
         poll: how often the store is asked whether other processes wrote.
+        thread_switch: how soon another thread of the process has its turn while the loop is busy: the interpreter's
+            switch interval while an engine is entered, where that is longer. ``None`` leaves it as it is.
     """
 
     max_in_flight: Annotated[int, Field(ge=1)] = 1024
@@ -38,6 +40,7 @@ class Settings(Frozen):
     max_depth: Annotated[int, Field(ge=1)] = 64
     migrate: bool | None = None
     poll: PositiveDelta = timedelta(milliseconds=50)
+    thread_switch: PositiveDelta | None = timedelta(milliseconds=1)
 
     def defaults(self) -> Defaults:
         """Return the policies that a plan may leave open, as commands carry them."""
