@@ -26,7 +26,7 @@ from saga_es import Saga, SagaEngine, Settings, step
 from saga_es.authoring.bindings import bindings_of
 from saga_es.store.address import open_store
 from tests.benchmarks import places
-from tests.benchmarks.open_sagas import resident
+from tests.benchmarks.memory import resident
 from tests.benchmarks.recording import log_of
 
 FIRST_SECONDS, ALL_SECONDS, MEGABYTES = 2.0, 60.0, 300

@@ -28,6 +28,10 @@ class Run:
     def rate(self) -> float:
         return self.done / self.seconds
 
+    @property
+    def p50(self) -> float:
+        return percentile(self.latencies, 0.50)
+
 
 def run_for(seconds: float, once: Callable[[], object], *, each: int = 1) -> Run:
     """Run ``once``, which does ``each`` of something, again and again for ``seconds``."""
@@ -57,6 +61,22 @@ async def run_concurrently_for(seconds: float, once: Callable[[], Awaitable[obje
     return Run(len(latencies), elapsed, time.process_time() - cpu, latencies)
 
 
+async def run_all(sagas: int, once: Callable[[], Awaitable[object]], concurrent: int) -> Run:
+    """Run ``once`` so many times, ``concurrent`` of them under way."""
+    latencies: list[float] = []
+    left = iter(range(sagas))
+    cpu, began = time.process_time(), time.perf_counter()
+
+    async def keep_on() -> None:
+        for _ in left:
+            start = time.perf_counter()
+            await once()
+            latencies.append(time.perf_counter() - start)
+
+    await asyncio.gather(*(keep_on() for _ in range(concurrent)))
+    return Run(sagas, time.perf_counter() - began, time.process_time() - cpu, latencies)
+
+
 @dataclass(frozen=True)
 class Figures:
     """What several repetitions came to: medians, and ranges of the rate."""
@@ -76,7 +96,7 @@ class Figures:
             rate=statistics.median(rates),
             slowest=min(rates),
             fastest=max(rates),
-            p50_ms=1000 * statistics.median(percentile(run.latencies, 0.50) for run in runs),
+            p50_ms=1000 * statistics.median(run.p50 for run in runs),
             p99_ms=1000 * statistics.median(percentile(run.latencies, 0.99) for run in runs),
             cpu_ms=1000 * statistics.median(run.cpu / run.done for run in runs),
             done=sum(run.done for run in runs),
@@ -90,7 +110,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Rates of one over another's, pairwise within each repetition, so that a noisy moment hits both."""
+    """One's figures over another's, pairwise within each repetition, so that a noisy moment hits both."""
 
     median: float
     lowest: float
@@ -98,7 +118,15 @@ class Ratio:
 
     @classmethod
     def of(cls, ours: Sequence[Run], theirs: Sequence[Run]) -> Ratio:
-        ratios = [one.rate / other.rate for one, other in zip(ours, theirs, strict=True)]
+        return cls.between([run.rate for run in ours], [run.rate for run in theirs])
+
+    @classmethod
+    def of_p50(cls, ours: Sequence[Run], theirs: Sequence[Run]) -> Ratio:
+        return cls.between([run.p50 for run in ours], [run.p50 for run in theirs])
+
+    @classmethod
+    def between(cls, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+        ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
         return cls(statistics.median(ratios), min(ratios), max(ratios))
 
     def __str__(self) -> str:

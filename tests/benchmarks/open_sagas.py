@@ -25,6 +25,7 @@ from saga_es import Saga, SagaEngine, Settings, signal, step
 from saga_es.store.address import open_store
 from saga_es.store.port import Store
 from tests.benchmarks import places
+from tests.benchmarks.memory import resident
 
 MEGABYTES = 400
 PAGE = 500
@@ -170,13 +171,6 @@ def by_log(store: Store, ids: Sequence[str]) -> Counter[str]:
             events = stream.events()
             ends[events[-1].type if events else "nothing"] += 1
     return ends
-
-
-def resident() -> tuple[float, float]:
-    """Return this process's resident memory now, and at its highest."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    sizes = {line.partition(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
-    return int(sizes["VmRSS"]) * 1024 / 1e6, int(sizes["VmHWM"]) * 1024 / 1e6
 
 
 def report(found: Found, sagas: int) -> bool:

@@ -19,7 +19,7 @@ import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ from saga_es.store.processes import this_process
 from saga_es.store.shards import SHARDS, Lane, Shard, number_of
 from tests.benchmarks import places
 from tests.benchmarks.compare import Bar
-from tests.benchmarks.measuring import Figures, Ratio, Run, percentile
+from tests.benchmarks.measuring import Figures, Ratio, Run, percentile, run_all
 from tests.benchmarks.open_sagas import by_index
 from tests.benchmarks.plans import history_of
 from tests.benchmarks.trip import CASES, BuyPackage
@@ -92,21 +92,6 @@ async def told_after(said: str) -> None:
     print(said, flush=True)
     if not await asyncio.to_thread(sys.stdin.readline):
         raise SystemExit("nobody is there who would tell this worker to go on")
-
-
-async def run_all(sagas: int, once: Callable[[], Awaitable[object]], concurrent: int) -> Run:
-    latencies: list[float] = []
-    left = iter(range(sagas))
-    cpu, began = time.process_time(), time.perf_counter()
-
-    async def keep_on() -> None:
-        for _ in left:
-            start = time.perf_counter()
-            await once()
-            latencies.append(time.perf_counter() - start)
-
-    await asyncio.gather(*(keep_on() for _ in range(concurrent)))
-    return Run(sagas, time.perf_counter() - began, time.process_time() - cpu, latencies)
 
 
 # -- all of them ----------------------------------------------------------------------------------------
