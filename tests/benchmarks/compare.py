@@ -1,7 +1,8 @@
-"""Sagas per second and replay, as ratios within one run: python -m tests.benchmarks.compare
+"""Sagas per second, what they cost, and replay, as ratios within one run: python -m tests.benchmarks.compare
 
-Compares saga_es on memory, SQLite and PostgreSQL with (a) raw sqlite3 or psycopg, one transaction per saga with
-the same event bytes, and (b) a hand-written `eventsourcing` aggregate saved once per event.
+Compares saga_es on memory, SQLite and PostgreSQL with (a) raw sqlite3 or psycopg writing the same event bytes, one
+saga or a hundred in a transaction, (b) a hand-written `eventsourcing` aggregate saved once per event, and DBOS, where
+it is installed. Every measurement has a process of its own, and all take turns, repetition by repetition.
 """
 
 from __future__ import annotations
@@ -9,173 +10,106 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from eventsourcing.persistence import StoredEvent
 
-from saga_es import SagaEngine, Settings
-from tests.benchmarks import places, replaying
-from tests.benchmarks.measuring import Figures, Ratio, Run, run_concurrently_for, run_for
-from tests.benchmarks.peers import HandWritten, Peer, RawPostgres, RawSqlite
+from saga_es import Settings
+from tests.benchmarks import picture, places, replaying, showing
+from tests.benchmarks.bars import bars_of
+from tests.benchmarks.ids import new_id
+from tests.benchmarks.measured import Alone, Measured, sides
+from tests.benchmarks.one import Task
 from tests.benchmarks.places import Place
-from tests.benchmarks.recording import log_of
-from tests.benchmarks.trip import CASES, STATUS, BuyPackage, new_id
+from tests.benchmarks.recording import log_of, log_on
+from tests.benchmarks.trip import CASES, BuyPackage
 
-CONCURRENT = (1, 64, 512)
-SETTINGS = Settings(migrate=True)
-OURS, RAW, RAW_ONE, STOCK, STOCK_LEAST = (
-    "saga_es",
-    "(a) raw SQL",
-    "(a1) in one statement",
-    "(b) aggregate",
-    "(b5) without intents",
-)
-Key = tuple[str, str, str, int]
-"""Store, case, who, and how many at once (1 for the peers)."""
+CONCURRENT = (1, 50, 512)
+SECONDS, QUICK_SECONDS = 1.2, 0.3
+REPLAY_SECONDS = 1.0
+"""At most: its turns are many, and each is steady."""
+
+Events = Mapping[tuple[str, str], Sequence[StoredEvent]]
+"""A saga's events as they are stored, by store and case."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """What a ratio has to reach."""
+class Plan:
+    """What is measured how long and how often."""
 
-    what: str
-    least: float
-    found: float
-
-    @property
-    def passed(self) -> bool:
-        return self.found >= self.least
-
-    def __str__(self) -> str:
-        return f"{'PASS' if self.passed else 'FAIL'}  {self.what}: {self.found:.2f} (at least {self.least})"
+    seconds: float
+    repetitions: int
+    cases: Sequence[str]
+    concurrencies: Sequence[int]
+    with_dbos: bool
 
 
-@dataclass
-class Measured:
-    """All repetitions of a run, by key, in the order they were made."""
-
-    runs: dict[Key, list[Run]] = field(default_factory=lambda: defaultdict(list))
-
-    def ratio(self, store: str, case: str, concurrent: int, peer: str) -> Ratio | None:
-        theirs = self.runs.get((store, case, peer, 1))
-        return Ratio.of(self.runs[store, case, OURS, concurrent], theirs) if theirs else None
-
-    def best(self, store: str, peer: str) -> float:
-        """Return the best happy ratio of the concurrencies."""
-        concurrencies = [key[3] for key in self.runs if key[:3] == (store, "happy", OURS)]
-        ratios = [self.ratio(store, "happy", concurrent, peer) for concurrent in concurrencies]
-        return max((ratio.median for ratio in ratios if ratio), default=0.0)
-
-
-async def run_ours(place: Place, seconds: float, concurrencies: Sequence[int], measured: Measured) -> None:
-    async with SagaEngine(place.address, sagas=[BuyPackage()], settings=SETTINGS) as engine:
-        for case, trip in CASES.items():
-
-            async def once(case: str = case, trip: object = trip) -> None:
-                outcome = await engine.run("buy package", trip, saga_id=new_id())
-                if outcome.status != STATUS[case]:
-                    raise SystemExit(f"{outcome.saga_id} is {outcome.status}: a saga was lost")
-
-            await once()
-            for concurrent in concurrencies:
-                run = await run_concurrently_for(seconds, once, concurrent)
-                measured.runs[place.name, case, OURS, concurrent].append(run)
-
-
-async def recorded_bytes() -> Mapping[str, Sequence[StoredEvent]]:
-    """Return each case's events as they are stored, from a saga that really ran."""
-    return {case: await log_of(BuyPackage(), trip, new_id()) for case, trip in CASES.items()}
-
-
-@contextmanager
-def peers_of(place: Place, case: str, events: Sequence[StoredEvent]) -> Iterator[dict[str, Peer]]:
-    with ExitStack() as stack:
-        peers: dict[str, Peer] = {}
-        if place.name == "sqlite":
-            peers[RAW] = RawSqlite(Path(place.raw), events)
-        elif place.name == "postgres":
-            peers[RAW] = RawPostgres(place.raw, events, one_statement=False)
-            peers[RAW_ONE] = RawPostgres(place.raw, events, one_statement=True)
-        peers[STOCK] = HandWritten(place.stock, case)
-        peers[STOCK_LEAST] = HandWritten(place.stock, case, intents=False)
-        for peer in peers.values():
-            stack.callback(peer.close)
-        yield peers
-
-
-def run_peers(
-    place: Place, seconds: float, events: Mapping[str, Sequence[StoredEvent]], measured: Measured
-) -> None:
-    for case in CASES:
-        with peers_of(place, case, events[case]) as peers:
-            for name, peer in peers.items():
-                peer.run_one()
-                measured.runs[place.name, case, name, 1].append(run_for(seconds, peer.run_one))
-
-
-# -- printing -------------------------------------------------------------------------------------------
-
-HEAD = (
-    f"{'store':9}{'case':9}{'who':23}{'at once':>8}{'sagas/s':>9}{'range':>14}"
-    f"{'p50 ms':>9}{'p99 ms':>9}{'cpu ms':>8}   of (a) | of (b)"
-)
-
-
-def line(measured: Measured, key: Key) -> str:
-    store, case, who, concurrent = key
-    it = Figures.of(measured.runs[key])
-    spread = f"{it.slowest:.0f}-{it.fastest:.0f}"
-    ratios = ""
-    if who == OURS:
-        both = [measured.ratio(store, case, concurrent, peer) for peer in (RAW, STOCK)]
-        ratios = " | ".join(str(ratio) if ratio else "-" for ratio in both)
-    return (
-        f"{store:9}{case:9}{who:23}{concurrent:8}{it.rate:9.0f}{spread:>14}"
-        f"{it.p50_ms:9.2f}{it.p99_ms:9.2f}{it.cpu_ms:8.3f}   {ratios}"
-    ).rstrip()
-
-
-def bars_of(measured: Measured, replays: Sequence[replaying.Replayed]) -> list[Bar]:
-    bars = [
-        Bar(f"replay, {it.what}, of eventsourcing's repository", 5.0, it.ratio.median)
-        for it in replays
-        if it.has_bar
-    ]
-    stores = {key[0] for key in measured.runs}
-    if "sqlite" in stores:
-        bars.append(Bar("SQLite, happy, of (b)", 3.0, measured.best("sqlite", STOCK)))
-    if "postgres" in stores:
-        bars.append(Bar("PostgreSQL, happy, of (b)", 10.0, measured.best("postgres", STOCK)))
-        bars.append(Bar("PostgreSQL, happy, of (a)", 0.5, measured.best("postgres", RAW)))
-    return bars
-
-
-def as_json(
-    said: Sequence[str], measured: Measured, replays: Sequence[replaying.Replayed], bars: Sequence[Bar]
-) -> str:
-    rows = [
-        {
-            "store": store,
-            "case": case,
-            "who": who,
-            "concurrent": concurrent,
-            **asdict(Figures.of(runs)),
-            "rates": [run.rate for run in runs],
-        }
-        for (store, case, who, concurrent), runs in measured.runs.items()
-    ]
-    found = {
-        "said": said,
-        "sagas": rows,
-        "replay": [asdict(it) for it in replays],
-        "bars": [{**asdict(bar), "passed": bar.passed} for bar in bars],
+async def recorded(stores: Sequence[Place], cases: Sequence[str]) -> Events:
+    """Return the events of sagas that really ran, one on each store in each case."""
+    return {
+        (place.name, case): await (
+            log_of(BuyPackage(), CASES[case], new_id())
+            if place.name == "memory"
+            else log_on(place.address, BuyPackage(), CASES[case], new_id())
+        )
+        for place in stores
+        for case in cases
     }
-    return json.dumps(found, indent=1)
+
+
+def measure(stores: Sequence[Place], plan: Plan, events: Events) -> Measured:
+    """Measure all, interleaved: who is compared is measured one after another, and every second time backwards."""
+    measured = Measured()
+    for number in range(plan.repetitions):
+        began = time.perf_counter()
+        for place in stores:
+            for case in plan.cases:
+                turns = list(sides(place.name, plan.concurrencies, with_dbos=plan.with_dbos))
+                for who, concurrent in reversed(turns) if number % 2 else turns:
+                    task = _task(
+                        place,
+                        events[place.name, case],
+                        case=case,
+                        who=who,
+                        concurrent=concurrent,
+                        seconds=plan.seconds,
+                    )
+                    measured.runs[place.name, case, who, concurrent].append(in_a_process(task))
+        took = time.perf_counter() - began
+        print(f"repetition {number + 1} of {plan.repetitions}: {took:.0f} s", flush=True)
+    return measured
+
+
+def _task(
+    place: Place, events: Sequence[StoredEvent], *, case: str, who: str, concurrent: int, seconds: float
+) -> Task:
+    return Task(
+        who=who,
+        store=place.name,
+        case=case,
+        concurrent=concurrent,
+        seconds=seconds,
+        address=place.address,
+        stock=place.stock,
+        raw=place.raw,
+        dbos=place.dbos,
+        events=[(event.originator_version, event.topic, event.state.decode()) for event in events],
+    )
+
+
+def in_a_process(task: Task) -> Alone:
+    command = [sys.executable, "-m", "tests.benchmarks.one", json.dumps(asdict(task))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{task.who} on {task.store}, {task.case}, {task.concurrent} at once, went wrong")
+    return Alone(**json.loads(done.stdout))
 
 
 # -- the command ----------------------------------------------------------------------------------------
@@ -183,46 +117,66 @@ def as_json(
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.compare", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: half a minute, noisy")
-    parser.add_argument("--seconds", type=float, help="of each measurement (default 1.0)")
+    parser.add_argument("--quick", action="store_true", help="less of everything: a minute and a half, noisy")
+    parser.add_argument("--seconds", type=float, help=f"of each measurement (default {SECONDS})")
     parser.add_argument("--repetitions", type=int, help="interleaved; medians are printed (default 3)")
     parser.add_argument("--concurrent", type=int, nargs="+", default=list(CONCURRENT))
     parser.add_argument("--stores", nargs="+", default=["memory", "sqlite", "postgres"])
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there, as SVG or PNG")
+    parser.add_argument("--without-dbos", action="store_true", help="even where it is installed")
     found = parser.parse_args(given)
-    found.seconds = found.seconds or (0.3 if found.quick else 1.0)
+    found.seconds = found.seconds or (QUICK_SECONDS if found.quick else SECONDS)
     found.repetitions = found.repetitions or (1 if found.quick else 3)
     return found
+
+
+def dbos_said(*, is_wanted: bool) -> tuple[bool, str]:
+    """Return whether DBOS is measured, and what there is to say of it."""
+    if not is_wanted:
+        return False, "DBOS: left out"
+    try:
+        found = version("dbos")
+    except PackageNotFoundError:
+        return False, "DBOS: not installed (pip install 'saga_es[bench]'), so it has no rows and no bars"
+    return True, f"DBOS {found}: its SQLite in WAL with synchronous=full, PostgreSQL as above, a pool of 20"
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 if every bar is reached, else 1."""
     asked = arguments(given)
-    events = asyncio.run(recorded_bytes())
-    measured = Measured()
+    if asked.picture:
+        picture.refuse_without_matplotlib()
+    with_dbos, of_dbos = dbos_said(is_wanted=not asked.without_dbos)
+    plan = Plan(asked.seconds, asked.repetitions, asked.cases, asked.concurrent, with_dbos)
     with ExitStack() as stack:
         stores = places.all_of(stack, asked.stores)
-        said = [places.machine(), *(place.said for place in stores), places.settings_said(SETTINGS)]
-        said += [
-            f"{case}: {len(each)} events, {sum(len(e.state) for e in each)} bytes"
-            for case, each in events.items()
+        events = asyncio.run(recorded(stores, plan.cases))
+        said = [
+            places.machine(),
+            *(place.said for place in stores),
+            of_dbos,
+            places.settings_said(Settings()),
         ]
-        print(*said, sep="\n", end="\n\n", flush=True)
-        for _ in range(asked.repetitions):
-            for place in stores:
-                asyncio.run(run_ours(place, asked.seconds, asked.concurrent, measured))
-                run_peers(place, asked.seconds, events, measured)
-        replays = replaying.measure(stores, seconds=asked.seconds, repetitions=asked.repetitions)
-    print(HEAD)
-    print(
-        *(line(measured, key) for key in sorted(measured.runs, key=lambda key: (key[0], key[1] != "happy"))),
-        sep="\n",
-    )
-    print(*replays, sep="\n")
+        said.append(
+            f"Repetitions: {plan.repetitions}, of {plan.seconds:g} s each; each measurement has its own process"
+        )
+        said += [f"{case}: {len(events[stores[0].name, case])} events" for case in plan.cases]
+        print(*said, sep="\n", flush=True)
+        measured = measure(stores, plan, events)
+        seconds = min(plan.seconds, REPLAY_SECONDS)
+        replays = replaying.measure(stores, seconds=seconds, repetitions=plan.repetitions)
+    bytes_of = {key: sum(len(event.state) for event in each) for key, each in events.items()}
+    stored = showing.payloads(bytes_of, measured)
     bars = bars_of(measured, replays)
-    print("", *bars, sep="\n")
+    for part in (stored, showing.table(measured), replays, bars):
+        print("", *part, sep="\n")
+    figures = showing.as_json(said, stored, measured, replays, bars)
     if asked.json:
-        asked.json.write_text(as_json(said, measured, replays, bars), encoding="utf-8")
+        asked.json.write_text(figures, encoding="utf-8")
+    if asked.picture:
+        picture.draw(json.loads(figures), asked.picture)
     return 0 if all(bar.passed for bar in bars) else 1
 
 

@@ -1,91 +1,14 @@
-"""What saga_es is measured against, each doing its least: raw SQL, and a hand-written `eventsourcing` aggregate."""
+"""The hand-written peer: an aggregate of `eventsourcing`, as its documentation writes one."""
 
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-import psycopg
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
-from eventsourcing.persistence import StoredEvent
-
-from tests.benchmarks.trip import new_id
-
-Row = tuple[int, str, bytes]
-
-
-class Peer(Protocol):
-    def run_one(self) -> None:
-        """Record one saga."""
-
-    def close(self) -> None: ...
-
-
-# -- (a) raw SQL: the same event bytes, one transaction per saga ----------------------------------------
-
-
-class RawSqlite:
-    """One connection of `sqlite3`, WAL, synchronous=FULL."""
-
-    def __init__(self, path: Path, events: Sequence[StoredEvent]) -> None:
-        self._rows: list[Row] = [(e.originator_version, e.topic, e.state) for e in events]
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS raw_events (id TEXT, version INTEGER, topic TEXT, state BLOB,"
-            " PRIMARY KEY (id, version))"
-        )
-
-    def run_one(self) -> None:
-        saga_id = new_id()
-        rows = [(saga_id, *row) for row in self._rows]
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT INTO raw_events VALUES (?, ?, ?, ?)", rows)
-        self._db.execute("COMMIT")
-
-    def close(self) -> None:
-        self._db.close()
-
-
-class RawPostgres:
-    """One connection of psycopg; ``one_statement`` saves the two round trips of BEGIN and COMMIT."""
-
-    def __init__(self, dsn: str, events: Sequence[StoredEvent], *, one_statement: bool) -> None:
-        self._rows: list[Row] = [(e.originator_version, e.topic, e.state) for e in events]
-        self._one_statement = one_statement
-        self._db = psycopg.connect(dsn, autocommit=True)
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS raw_events (place BIGSERIAL PRIMARY KEY, id TEXT, version BIGINT,"
-            " topic TEXT, state BYTEA, UNIQUE (id, version))"
-        )
-        self._many = (
-            "INSERT INTO raw_events (id, version, topic, state) SELECT * FROM unnest("
-            "%s::text[], %s::bigint[], %s::text[], %s::bytea[])"
-        )
-
-    def run_one(self) -> None:
-        saga_id = new_id()
-        if self._one_statement:
-            versions, topics, states = (list(column) for column in zip(*self._rows, strict=True))
-            self._db.execute(self._many, ([saga_id] * len(versions), versions, topics, states))
-            return
-        with self._db.transaction(), self._db.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO raw_events (id, version, topic, state) VALUES (%s, %s, %s, %s)",
-                [(saga_id, *row) for row in self._rows],
-            )
-
-    def close(self) -> None:
-        self._db.close()
-
-
-# -- (b) a hand-written aggregate, saved once per event -------------------------------------------------
 
 STEPS = ("book_plane", "book_hotel", "buy_tickets")
 Result = Mapping[str, Any]  # Any: eventsourcing's transcoder takes JSON values
@@ -144,10 +67,8 @@ class HandWritten:
         self._app: Application[UUID] = Application(dict(env))
         self._case, self._intents = case, intents
 
-    def run_one(self) -> None:
-        self.record()
-
     def record(self) -> UUID:
+        """Record one trip from its start to its end."""
         trip = HandWrittenTrip(customer="Maria", nights=7)
         app, when = self._app, "2026-11-24T05:00:00.123456Z"
         app.save(trip)
@@ -193,6 +114,10 @@ class HandWritten:
     def events_of(self, trip_id: UUID) -> int:
         """Read the aggregate back through the repository, and return its version."""
         return self._app.repository.get(trip_id).version
+
+    def stored(self, trip_id: UUID) -> int:
+        """Return how many bytes of payload its events have."""
+        return sum(len(event.state) for event in self._app.recorder.select_events(trip_id))
 
     def close(self) -> None:
         self._app.close()

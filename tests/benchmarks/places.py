@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,24 +28,27 @@ class Place:
         address: what `SagaEngine` is given.
         stock: the environment of a stock `eventsourcing` application beside it.
         raw: the file, or the DSN, for raw SQL; empty where there is none.
+        dbos: the URL of its system database; empty where it has none.
     """
 
     name: str
     address: str
     stock: Mapping[str, str]
     raw: str
+    dbos: str
     said: str
 
 
 def memory() -> Place:
-    return Place("memory", "memory://", {"PERSISTENCE_MODULE": "eventsourcing.popo"}, "", "a dictionary")
+    return Place("memory", "memory://", {"PERSISTENCE_MODULE": "eventsourcing.popo"}, "", "", "a dictionary")
 
 
 def sqlite(folder: Path) -> Place:
-    """Return files of their own for saga_es, the aggregate and raw SQL."""
+    """Return files of their own for saga_es, the aggregate, raw SQL and DBOS."""
     stock = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "stock.db")}
     said = f"SQLite {sqlite3.sqlite_version}: journal_mode=wal, synchronous=full, {folder}"
-    return Place("sqlite", f"sqlite:///{folder / 'sagas.db'}", stock, str(folder / "raw.db"), said)
+    raw, dbos = str(folder / "raw.db"), f"sqlite:///{folder / 'dbos.db'}"
+    return Place("sqlite", f"sqlite:///{folder / 'sagas.db'}", stock, raw, dbos, said)
 
 
 def postgres(dsn: str) -> Place:
@@ -64,7 +68,8 @@ def postgres(dsn: str) -> Place:
         if shown[name] != "on":
             raise SystemExit(f"{name} is {shown[name]}: figures of a store that loses commits say nothing")
     said = ", ".join(f"{name}={value}" for name, value in shown.items())
-    return Place("postgres", dsn, stock, dsn, f"PostgreSQL {said}")
+    dbos = f"postgresql+psycopg://{dsn.partition('://')[2]}"  # its tables are in a schema of their own
+    return Place("postgres", dsn, stock, dsn, dbos, f"PostgreSQL {said}")
 
 
 @contextmanager
@@ -114,7 +119,7 @@ def all_of(stack: ExitStack, names: Sequence[str]) -> list[Place]:
 def database() -> Iterator[str]:
     """Make a database of its own on the server the tests use, and drop it."""
     server = os.environ.get("SAGA_ES_TEST_DSN", "postgresql://postgres@127.0.0.1:5432/postgres")
-    name = f"saga_es_bench_{os.getpid()}"
+    name = f"saga_es_bench_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name}")
         try:

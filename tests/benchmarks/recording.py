@@ -7,15 +7,21 @@ from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
-from saga_es import Saga, SagaEngine
+from saga_es import Saga, SagaEngine, Settings
 from saga_es.store.address import open_store
 from tests.benchmarks import places
 
 
 async def log_of(saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredEvent, ...]:
     """Run a saga to its end on a store of its own, and return its events."""
-    with places.folder() as folder, closing(open_store(address := f"sqlite:///{folder / 'one.db'}")) as store:
-        async with SagaEngine(address, sagas=[saga]) as engine:
+    with places.folder() as folder:
+        return await log_on(f"sqlite:///{folder / 'one.db'}", saga, given, saga_id)
+
+
+async def log_on(address: str, saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredEvent, ...]:
+    """Do the same on a store that others can read: on PostgreSQL an event says which worker recorded it, too."""
+    with closing(open_store(address, migrate=True)) as store:
+        async with SagaEngine(address, sagas=[saga], settings=Settings()) as engine:
             await engine.run(saga, given, saga_id=saga_id)
         events = store.read(saga_id)
         append = store.prepare(saga_id, expected_version=0, events=events, summary=None, is_open=False)

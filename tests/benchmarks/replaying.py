@@ -14,11 +14,11 @@ from saga_es.model.events import Recorded
 from saga_es.model.state import replay
 from saga_es.store.address import open_store
 from saga_es.store.port import Store
+from tests.benchmarks.ids import new_id
 from tests.benchmarks.measuring import Figures, Ratio, Run, run_for
 from tests.benchmarks.peers import HandWritten
 from tests.benchmarks.places import Place
 from tests.benchmarks.plans import fan_out, history_of
-from tests.benchmarks.trip import new_id
 
 STREAMS = 50
 TRIP, LONG = 3, 300  # steps

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -22,37 +23,94 @@ def run(module, *arguments):
     return done.stdout
 
 
-def test_compare_prints_rates_ratios_and_bars(tmp_path):
-    few = (
-        "--seconds",
-        "0.02",
-        "--repetitions",
-        "1",
-        "--concurrent",
-        "1",
-        "8",
-        "--stores",
-        "memory",
-        "sqlite",
+LEAST = ("--seconds", "0.02", "--repetitions", "1")
+PEERS = ["(b) aggregate", "(b5) without intents", "(a) raw SQL", "(a100) 100 a commit"]
+ON_POSTGRES = ["(a1) in one statement", "(a100) in one statement"]
+BARS = (
+    "PostgreSQL, happy, sagas/s of DBOS's: ",
+    "SQLite, happy, sagas/s of DBOS's: ",
+    "PostgreSQL, happy, sagas/s of (a) raw SQL's: ",
+    "PostgreSQL, happy, sagas/s of (a100) 100 a commit's: ",
+    "SQLite, happy, sagas/s of (a100) 100 a commit's: ",
+    "PostgreSQL, happy, one saga alone, p50 of DBOS's: ",
+    "SQLite, happy, one saga alone, p50 of DBOS's: ",
+    "replay, postgres, 8 events, as recovery does, 50 at once, events/s: ",
+    "(at least 40; stretch goal 60 ",
+    "(at most 0.3)",
+    "(at least 250,000; stretch goal 1,000,000 ",
+)
+
+
+@pytest.fixture
+def on_postgres(postgres_dsn, monkeypatch):
+    monkeypatch.setenv("SAGA_ES_TEST_DSN", postgres_dsn)
+
+
+def test_compare_measures_every_peer_and_draws_the_figures(tmp_path, on_postgres):
+    few = (*LEAST, "--cases", "happy", "--concurrent", "1", "--stores", "sqlite", "postgres")
+    figures_file, drawn = tmp_path / "figures.json", tmp_path / "drawn.svg"
+
+    printed = run("compare", *few, "--json", str(figures_file), "--picture", str(drawn))
+
+    figures = json.loads(figures_file.read_text(encoding="utf-8"))
+    assert sorted((row["store"], row["who"]) for row in figures["sagas"]) == sorted(
+        [(store, who) for store in ("sqlite", "postgres") for who in ("saga_es", "DBOS", *PEERS)]
+        + [("postgres", who) for who in ON_POSTGRES]
     )
+    assert all(looks_right(row) for row in figures["sagas"])
+    assert {name for row in figures["sagas"] for name in row["ratios"]} == {
+        "of (a)", "of (a100)", "of (b)", "of DBOS"
+    }  # fmt: skip
+    assert len(figures["replay"]) == 12
+    for shown in ("synchronous=full", "synchronous_commit=on", "Settings: ", "happy: 8 events", *BARS):
+        assert shown in printed
+    assert "payload of a saga, sqlite, happy, bytes: saga_es and raw SQL 1,127, DBOS " in printed
+    assert [bar["what"] for bar in figures["bars"]] == [bar.rpartition(": ")[0] for bar in bars_in(printed)]
+    assert words_of(drawn) >= {
+        "saga_es", "DBOS", "(b) aggregate", "(a) raw SQL", "(a100) raw SQL, 100 a commit",
+        "PostgreSQL: sagas a second, 1 at once", "SQLite: one saga alone, p50",
+    }  # fmt: skip
+    run("picture", str(figures_file), str(again := tmp_path / "again.svg"))
+    assert again.read_bytes() == drawn.read_bytes()
+
+
+def looks_right(row):
+    return (
+        row["done"] > 0
+        and row["rates"] == [row["rate"]]
+        and 0 < row["p50_ms"] <= row["p99_ms"]
+        and row["cpu_ms"] > 0
+        and row["peak_mb"] > 10
+    )
+
+
+def bars_in(printed):
+    return [line[6:] for line in printed.splitlines() if line.startswith(("PASS  ", "FAIL  "))]
+
+
+def words_of(picture):
+    """Return the texts in a picture, which has to be well-formed."""
+    found = ET.parse(picture).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314 - our own file
+    return {"".join(text.itertext()).strip() for text in found}
+
+
+def test_compare_fails_sagas_too(tmp_path):
+    few = (*LEAST, "--cases", "failing", "--concurrent", "3", "--stores", "sqlite")
 
     printed = run("compare", *few, "--json", str(tmp_path / "figures.json"))
 
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    ours = {
-        (row["store"], row["case"], row["concurrent"]) for row in figures["sagas"] if row["who"] == "saga_es"
-    }
-    assert ours == {(s, c, n) for s in ("memory", "sqlite") for c in ("happy", "failing") for n in (1, 8)}
-    assert all(row["done"] > 0 for row in figures["sagas"])
-    assert len(figures["replay"]) == 12
-    for shown in (
-        "synchronous=full",
-        "Settings: ",
-        "happy: 8 events",
-        "failing: 13 events",
-        "SQLite, happy, of (b)",
-    ):
-        assert shown in printed
+    rows = [(row["who"], row["concurrent"]) for row in figures["sagas"] if looks_right(row)]
+    assert sorted(rows) == sorted([("saga_es", 3), ("DBOS", 3), *((who, 1) for who in PEERS)])
+    assert "failing: 13 events" in printed
+
+
+def test_compare_leaves_out_what_it_is_told_to():
+    printed = run("compare", *LEAST, "--concurrent", "2", "--stores", "memory", "--without-dbos")
+
+    assert "DBOS: left out" in printed
+    assert "DBOS's" not in printed
+    assert "payload of a saga, memory, failing, bytes: saga_es 2,033, (b) aggregate " in printed
 
 
 def test_open_sagas_loses_none():
@@ -64,9 +122,7 @@ def test_open_sagas_loses_none():
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
-def test_large_store_runs_what_is_open_in_it(store, postgres_dsn, monkeypatch):
-    monkeypatch.setenv("SAGA_ES_TEST_DSN", postgres_dsn)
-
+def test_large_store_runs_what_is_open_in_it(store, on_postgres):
     printed = run("large_store", "--finished", "50", "--open", "5", "--store", store)
 
     assert "PASS  calls: 15 of 15" in printed
@@ -79,8 +135,7 @@ def test_fold_prints_the_cost_of_an_event():
     assert "300 steps over 30" in printed
 
 
-def test_workers_prints_rates_and_the_cost_of_fencing(postgres_dsn, monkeypatch):
-    monkeypatch.setenv("SAGA_ES_TEST_DSN", postgres_dsn)
+def test_workers_prints_rates_and_the_cost_of_fencing(on_postgres):
     few = ("--sagas", "16", "--concurrent", "4", "--workers", "2", "--repetitions", "1", "--commits", "2")
 
     printed = run("workers", *few)

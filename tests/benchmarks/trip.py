@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from pydantic import BaseModel
 
 from saga_es import Rejected, Saga, step
@@ -50,9 +48,3 @@ class BuyPackage(Saga[Trip], name="buy package", version=1):
 
 CASES = {"happy": Trip(customer="Maria", nights=7), "failing": Trip(customer="Kevin", nights=7)}
 STATUS = {"happy": "succeeded", "failing": "failed"}
-_numbers = itertools.count(1)
-
-
-def new_id() -> str:
-    """Return an id of its own within this run, as long as a UUID's 32 digits."""
-    return f"trip-{next(_numbers):027d}"

@@ -39,7 +39,7 @@ from saga_es.store.port import Append, Store
 from saga_es.store.processes import this_process
 from saga_es.store.shards import SHARDS, Lane, Shard, number_of
 from tests.benchmarks import places
-from tests.benchmarks.compare import Bar
+from tests.benchmarks.bars import Bar
 from tests.benchmarks.measuring import Figures, Ratio, Run, percentile, run_all
 from tests.benchmarks.open_sagas import by_index
 from tests.benchmarks.plans import history_of
