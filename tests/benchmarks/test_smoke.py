@@ -113,6 +113,24 @@ def test_compare_leaves_out_what_it_is_told_to():
     assert "payload of a saga, memory, failing, bytes: saga_es 2,033, (b) aggregate " in printed
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_growth_compares_stores_widths_and_times(store, on_postgres):
+    least = {"finished": [10, 50], "turn": 8, "turns": 1, "steps": 40, "repetitions": 1, "sagas": [5, 20]}
+
+    printed = run("growth", "--store", store, "--sizes", json.dumps(least))
+
+    for shown in (
+        "10 finished sagas in the store: ",
+        "sagas/s with 50 finished ones in the store, of those with 10: ",
+        "1 saga of 40 steps: ",
+        "4 sagas of 10 steps: ",
+        "time a step of a saga of 40, of sagas of 10: ",
+        "MB at most with 20 sagas: ",
+    ):
+        assert shown in printed
+    assert printed.count("PASS  ") + printed.count("FAIL  ") == 3
+
+
 def test_open_sagas_loses_none():
     printed = run("open_sagas", "--sagas", "40")
 
