@@ -73,6 +73,8 @@ class SagaMapper(Mapper[str]):
         # Any: eventsourcing's factory passes its own arguments through.
         super().__init__(*args, **options)
         self._events = events
+        for kind in events.values():
+            kind.model_rebuild()  # here, since the first saga would wait for it
         self._validators = {
             name: shape_of(kind).validator.validate_json
             for name, kind in events.items()
