@@ -112,7 +112,8 @@ def _succeed(fold: Fold, index: int, node: Node, event: ev.StepSucceeded | ev.Re
     node.result = event.result
     node.has_result = node.done = True
     node.error = node.deadline = None
-    fold.close_the_way_back(index)
+    if index == fold.plan.graph.pivot:
+        fold.close_the_way_back(index)
     fold.release(index, node)
 
 

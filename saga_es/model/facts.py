@@ -42,6 +42,9 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
     fold = Fold(definition.plan, saga_id)
     fold.thaw()
     _apply_all(fold, facts)
+    for node in fold.nodes:
+        if isinstance(node.deadline, str):  # of an attempt that is still in flight: what is over needs none
+            node.deadline = datetime.fromisoformat(node.deadline)
     fold.freeze()
     return SagaState(fold)
 
@@ -49,8 +52,17 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
 def replay_facts_onto(state: SagaState, facts: Iterable[Fact]) -> SagaState:
     """Return ``state`` after more facts, trusted as in ``replay_facts``."""
     fold = state.fold.copy()
-    _apply_all(fold, facts)
+    _apply_all(fold, [_with_instants(fact) for fact in facts])
     return SagaState(fold)
+
+
+def _with_instants(fact: Fact) -> Fact:
+    name, fields = fact
+    deadline = fields.get("deadline")
+    if name not in AS_STORED or not isinstance(deadline, str):
+        return fact
+    # cast: the handlers look for an instant there
+    return name, {**fields, "deadline": cast("JsonValue", datetime.fromisoformat(deadline))}
 
 
 def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
@@ -61,10 +73,6 @@ def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
         if handle is None:
             apply(fold, ev.EVENT_TYPES[name].model_validate(fields))
             continue
-        deadline = fields.get("deadline")
-        if deadline is not None:
-            # cast: the handlers look for an instant there
-            fields["deadline"] = cast("JsonValue", datetime.fromisoformat(cast("str", deadline)))
         said.__dict__ = fields
         handle(fold, event)
         fold.version += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from datetime import datetime
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -14,6 +15,8 @@ from saga_es.model.plan import Plan
 from saga_es.model.problem import Problem
 from saga_es.model.vector import Vector, bits, persistent
 
+SAGA_MOVES: Final = SAGA_LIFECYCLE.moves
+STEP_MOVES: Final = STEP_LIFECYCLE.moves
 SATISFIED = frozenset({"succeeded", "skipped", "received"})
 UNDONE = frozenset({"undoing", "undo_retrying", "compensated", "stuck", "forced"})
 
@@ -110,7 +113,7 @@ class Fold:
     # -- moves ---------------------------------------------------------------------------------------
 
     def move_saga(self, trigger: str) -> None:
-        target = SAGA_LIFECYCLE.rows.get((self.status, trigger))
+        target = SAGA_MOVES[trigger].get(self.status)
         if target is None:
             SAGA_LIFECYCLE.after(self.status, trigger, what=f"saga {self.saga_id!r}")
         else:
@@ -136,7 +139,7 @@ class Fold:
             index = self.step_index(name)
         nodes = self.nodes
         node = nodes[index]
-        target = STEP_LIFECYCLE.rows.get((node.status, trigger))
+        target = STEP_MOVES[trigger].get(node.status)
         if target is None:
             allowed = STEP_LIFECYCLE.allowed(node.status)
             raise IllegalTransition(self.what(index), status=node.status, trigger=trigger, allowed=allowed)
@@ -198,7 +201,9 @@ class Fold:
     def release(self, index: int, node: Node) -> None:
         """Put a node back that is done; where nothing it needs is open, let go what waits for it, and so on."""
         self.put(index, node)
-        waiting = [] if node.released or node.unmet else [(index, node)]
+        if node.released or node.unmet:
+            return
+        waiting = [(index, node)]
         while waiting:
             number, node = waiting.pop()
             node.released = True  # put already, and nobody else's yet

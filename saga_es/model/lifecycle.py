@@ -106,11 +106,16 @@ SIGNAL: Declared = (
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """One machine's rows: ``(state, event name) -> next state``; an event it never names leaves every state."""
+    """One machine's rows: ``(state, event name) -> next state``; an event it never names leaves every state.
+
+    Attributes:
+        moves: the same rows by event name, then state.
+    """
 
     name: str
     rows: Mapping[tuple[str, str], str]
     triggers: frozenset[str]
+    moves: Mapping[str, Mapping[str, str]]
 
     def after(self, state: str, trigger: str, *, what: str) -> str:
         """Return the state that ``trigger`` leads to from ``state``; raise IllegalTransition without a row."""
@@ -159,7 +164,11 @@ def compile_rows(name: str, made: Machine) -> Lifecycle:
     for state in made.states.values():
         if state.on_enter or state.on_exit:
             raise ValueError(f"{name}: state {state.name} has callbacks; what happens next is react's")
-    return Lifecycle(name, rows, frozenset(made.events))
+    by_event = {
+        trigger: {state: target for (state, by), target in rows.items() if by == trigger}
+        for trigger in made.events
+    }
+    return Lifecycle(name, rows, frozenset(made.events), by_event)
 
 
 def saga_machine() -> Machine:

@@ -262,6 +262,8 @@ class SagaApplication(Application[str]):
         with self._reaching():
             for saga_id, version, topic, state in self._log.select_many(saga_ids):
                 rows[saga_id].append((version, topic, state))
+        for found in rows.values():
+            found.sort()  # as they nearly always are already
         return {saga_id: Stream(self._map, saga_id, found) for saga_id, found in rows.items()}
 
     def summary(self, saga_id: str) -> SagaSummary | None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE
+from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE, Lifecycle
 
 LIFECYCLES: Final = (SAGA_LIFECYCLE, STEP_LIFECYCLE, SIGNAL_LIFECYCLE)
 TESTS: Final = "tests/unit/model"  # the rows' own tests; they need no store, no loop and no fixture
@@ -28,9 +28,12 @@ def rows() -> Iterator[tuple[str, Callable[[], object]]]:
     for lifecycle in LIFECYCLES:
         for source, trigger in lifecycle.rows:
 
-            def delete(rows: object = lifecycle.rows, row: tuple[str, str] = (source, trigger)) -> None:
-                assert isinstance(rows, dict)
-                del rows[row]
+            def delete(it: Lifecycle = lifecycle, row: tuple[str, str] = (source, trigger)) -> None:
+                state, by = row
+                by_event = it.moves[by]
+                assert isinstance(it.rows, dict)
+                assert isinstance(by_event, dict)
+                del it.rows[row], by_event[state]
 
             yield f"row.{lifecycle.name}.{source}.{trigger}", delete
 

@@ -108,7 +108,7 @@ class Statements:
             "SELECT originator_version, topic, state FROM {events} WHERE originator_id = %s"
             " AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"
         )
-        self.many = self.of(f"SELECT {STORED} FROM {{events}} WHERE originator_id = ANY(%s) ORDER BY 1, 2")
+        self.many = self.of(f"SELECT {STORED} FROM {{events}} WHERE originator_id = ANY(%s)")
         self.versions = self.of(
             "SELECT originator_id, max(originator_version) FROM {events} WHERE originator_id = ANY(%s) GROUP BY 1"
         )
