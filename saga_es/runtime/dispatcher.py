@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar, Final, NoReturn
 
@@ -115,7 +115,9 @@ class Dispatcher:
         flight = self._flights.get((attempt.key, attempt.number))
         return flight is not None and not flight.is_over
 
-    def run(self, attempt: RunAttempt, bindings: SagaBindings, *, reissued: bool) -> None:
+    def run(
+        self, attempt: RunAttempt, bindings: SagaBindings, *, reissued: bool, now: datetime | None = None
+    ) -> None:
         """Begin an attempt whose dispatch is recorded, unless it is in flight: then its answer is still to come.
 
         One that was reported, and whose thread runs on, is made anew beside that.
@@ -124,6 +126,7 @@ class Dispatcher:
             attempt: as react asks for it.
             bindings: the saga's functions.
             reissued: it may have been made before, by a process that died, so a rejection is not definite.
+            now: where whoever asks has just looked at the clock.
         """
         key = (attempt.key, attempt.number)
         before = self._flights.get(key)
@@ -135,7 +138,7 @@ class Dispatcher:
         if before is not None:
             self._outlived.add(before)
         exchange = self._transport.call(attempt, bindings)
-        flight = Flight(exchange, attempt, bindings, ground=self, began=self._timers.now())
+        flight = Flight(exchange, attempt, bindings, ground=self, began=now or self._timers.now())
         flight.doubtful |= reissued
         self._flights[key] = flight
         self._owed += 1

@@ -62,10 +62,11 @@ class Effects:
         if reissue:
             again = (attempt_id(effect) for effect in effects if isinstance(effect, RunAttempt))
             live.reissued = {*live.reissued, *again}
+        now = self._clock.now() if effects else None
         for effect in effects:
             match effect:
                 case RunAttempt():
-                    self._run(live, effect)
+                    self._run(live, effect, now)
                 case CancelAttempt():
                     self._dispatcher.cancel(effect)
                 case WakeAt():
@@ -74,7 +75,7 @@ class Effects:
                     self._hunger(live)
         self._set_alarm(live, due)
 
-    def _run(self, live: Live, attempt: RunAttempt) -> None:
+    def _run(self, live: Live, attempt: RunAttempt, now: datetime | None) -> None:
         assert live.definition is not None  # noqa: S101 - carry_out has looked
         assert live.bindings is not None  # noqa: S101 - the same
         is_reissued = live.is_reissued(attempt)
@@ -90,7 +91,7 @@ class Effects:
                 attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
             )
         live.hand_out(attempt, index)
-        self._dispatcher.run(attempt, live.bindings, reissued=is_reissued)
+        self._dispatcher.run(attempt, live.bindings, reissued=is_reissued, now=now)
 
     def _is_answered(self, live: Live, attempt: RunAttempt) -> bool:
         """Whether an answer has come and is about to be decided on: the call was made before a shard was lost."""

@@ -289,7 +289,10 @@ def _instant(text: str) -> datetime | None:
 
 def _iso(at: datetime) -> bytes:
     # Aware UTC, always with microseconds: one width, so that equal instants are equal bytes.
-    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6].encode() + b"Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    date = at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond
+    return b"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % date  # isoformat takes twice as long
 
 
 def _said(error: Exception) -> str:

@@ -20,6 +20,7 @@ from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, s
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import first_versions
 from saga_es.store.recorders.readers import Readers, Row, connected
+from saga_es.store.recorders.sqlite_rows import Inserting, first_missing
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
 
 BUSY_SECONDS: Final = 2
@@ -36,11 +37,11 @@ HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'"
 OPEN: Final = "(is_open OR :reason IS NULL)"
 """An ended saga is not shown as parked, however late somebody says so."""
 
-INSERT: Final = f"INSERT INTO saga_log ({STORED}) VALUES (?,?,?,?)"
-PREDECESSOR: Final = "SELECT 1 FROM saga_log WHERE originator_id=? AND originator_version=?"
-UPSERT: Final = (
-    f"INSERT INTO saga_index ({SHOWN}) VALUES ({','.join('?' * len(COLUMNS))}) ON CONFLICT (saga_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in CHANGING)
+EVENTS: Final = Inserting(f"INSERT INTO saga_log ({STORED})", 4)
+INDEX_ROWS: Final = Inserting(
+    f"INSERT INTO saga_index ({SHOWN})",
+    len(COLUMNS),
+    "ON CONFLICT (saga_id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in CHANGING),
 )
 
 # The rowid is the notification id. It is declared: VACUUM renumbers those that are not.
@@ -141,13 +142,14 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         """Write events and index rows, or nothing; return the events' places in the log."""
         values = [(e.originator_id, e.originator_version, e.topic, e.state) for e in events]
         shown = [row.values() for row in rows]
+        before = {str(stream): first - 1 for stream, first in first_versions(events).items() if first > 1}
         with self._writing() as db:
-            for stream, first in first_versions(events).items():
-                if first > 1 and db.execute(PREDECESSOR, (stream, first - 1)).fetchone() is None:
-                    raise IntegrityError(f"version {first - 1} of {stream!r} is not recorded")
-            db.executemany(INSERT, values)
-            (last,) = db.execute("SELECT last_insert_rowid()").fetchone()
-            db.executemany(UPSERT, shown)
+            missing = first_missing(db, before)
+            if missing is not None:
+                raise IntegrityError(f"version {missing[1]} of {missing[0]!r} is not recorded")
+            EVENTS.insert(db, values)
+            last = db.lastrowid or 0
+            INDEX_ROWS.insert(db, shown)
         return list(range(last - len(values) + 1, last + 1))
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
