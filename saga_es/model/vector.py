@@ -49,11 +49,7 @@ class Vector(Generic[T]):
         made: Vector[T] = object.__new__(type(self))
         made._length = self._length
         made._height = self._height
-        root = self._root
-        if self._height:
-            made._root = _set(root, self._height, index, item)
-        else:
-            made._root = (*root[:index], item, *root[index + 1 :])
+        made._root = _set(self._root, self._height, index, item)
         return made
 
 
@@ -61,7 +57,9 @@ def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tu
     slot = index >> height & MASK
     if height:
         item = _set(cast("tuple[object, ...]", place[slot]), height - BITS, index, item)
-    return (*place[:slot], item, *place[slot + 1 :])
+    changed = list(place)  # and back: faster than to put slices together
+    changed[slot] = item
+    return tuple(changed)
 
 
 def persistent(items: Iterable[T]) -> Vector[T] | tuple[T, ...]:

@@ -36,11 +36,11 @@ class Places:
         """How many places nobody holds, or has reserved."""
         return 0 if self.is_shut else self._most - self._in_flight() - self.reserved
 
-    def room(self, fold: Fold, free: int, *, in_turn: bool) -> int:
+    def room(self, fold: Fold, free: int, *, in_turn: bool, answered: int = 0) -> int:
         """Return how many attempts of a saga may begin now, of so many free places; ``in_turn`` where it has waited."""
         if not in_turn:
             free -= len(self._hungry)  # one each for those who have waited longer
-        room = min(self._most_of_one - _in_flight_of(fold), free)
+        room = min(self._most_of_one - _in_flight_of(fold) + answered, free)
         return max(0, room)
 
     def may_resume(self, held: int) -> bool:

@@ -11,6 +11,7 @@ from saga_es.errors import SagaError
 from saga_es.model.commands import Defaults
 from saga_es.model.decide import Decider
 from saga_es.model.events import Event
+from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Report
@@ -93,7 +94,8 @@ class Turns:
         return turn
 
     def _decide(self, live: Live, decider: Decider, turn: Turn, ask: Asked, free: int) -> Exception | None:
-        room = self._places.room(decider.fold, free - turn.dispatched, in_turn=ask.in_turn)
+        answered = int(isinstance(ask, Report) and _is_awaited(decider.fold, ask))
+        room = self._places.room(decider.fold, free - turn.dispatched, in_turn=ask.in_turn, answered=answered)
         try:
             make = partial(outcome, live, ask) if isinstance(ask, Report) else ask.make
             command = make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
@@ -130,3 +132,13 @@ class Turns:
     def end(self, turn: Turn) -> None:
         """Its appends are recorded, or refused: its attempts hold places of their own, or none."""
         self._places.reserved -= turn.dispatched
+
+
+def _is_awaited(fold: Fold, report: Report) -> bool:
+    """Whether a report is of the attempt that its step has in flight, and so leaves room for another."""
+    index = fold.plan.index[report.step]
+    node = fold.nodes[index]
+    if report.op == "action":
+        return bool(fold.open_actions >> index & 1) and node.attempts == report.number
+    is_current = (node.round, node.undo_attempts) == (report.round, report.number)
+    return bool(fold.open_undos >> index & 1) and is_current

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
 from saga_es.authoring.attempt import Attempt, enter
-from saga_es.authoring.bindings import Call, SagaBindings
+from saga_es.authoring.bindings import Call, SagaBindings, StepBinding
 from saga_es.authoring.codec import decode, encode
 from saga_es.errors import DefinitionError, PayloadTooLarge, Rejected
 from saga_es.model.base import record
 from saga_es.model.commands import Failed, Succeeded
 from saga_es.model.effects import RunAttempt
-from saga_es.model.events import Op
 from saga_es.model.problem import Problem, ProblemKind
 
 MAX_PAYLOAD: Final = 256 * 1024  # bytes of JSON
@@ -50,37 +49,20 @@ class Limits:
     max_depth: int = MAX_DEPTH
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a function of a saga is called, the same for every attempt.
-
-    Attributes:
-        bindings: the saga's.
-        arguments: what decodes each.
-        result: encodes what it returns; ``None`` where that is of no interest (a compensation).
-        rejects: the exceptions that mean "no effect"; empty where none does (a compensation).
-        final: whether a rejection is the step's own word, which no retry follows, or a probe's.
-    """
-
-    bindings: SagaBindings
-    function: Call
-    arguments: Sequence[TypeAdapter[object]]
-    result: TypeAdapter[object] | None
-    rejects: tuple[type[Exception], ...]
-    final: bool
-
-
 @record
 class LocalExchange:
     """A call of a function in this process; its context is a copy of its own (see `Exchange`)."""
 
-    way: Way
+    function: Call
     attempt: RunAttempt
+    bindings: SagaBindings
+    step: StepBinding
     limits: Limits
+    is_probe: bool = False
 
     @property
     def blocks(self) -> bool:
-        return not self.way.function.is_coroutine
+        return not self.function.is_coroutine
 
     def made(self) -> Succeeded | Failed:
         values = self._values()
@@ -107,8 +89,9 @@ class LocalExchange:
         return self._answer(returned)
 
     def failed(self, error: BaseException) -> Failed:
-        if isinstance(error, self.way.rejects):
-            return Failed(problem_of(error, ProblemKind.REJECTED), final=self.way.final)
+        if self.attempt.op == "action" and isinstance(error, (Rejected, *self.step.rejects)):
+            # The step's own word, which no retry follows, or the probe's; nothing is definite of a compensation.
+            return Failed(problem_of(error, ProblemKind.REJECTED), final=not self.is_probe)
         return Failed(problem_of(error, ProblemKind.ERROR))
 
     def _values(self) -> list[object] | Failed:
@@ -117,13 +100,21 @@ class LocalExchange:
         try:
             return [
                 None if absent >> place & 1 else decode(adapter, recorded[place])
-                for place, adapter in enumerate(self.way.arguments)
+                for place, adapter in enumerate(self._adapters())
             ]
         except Exception as error:  # noqa: BLE001 - and never a rejection, even where rejects= names its class
             return Failed(problem_of(error, ProblemKind.ERROR))
 
+    def _adapters(self) -> list[TypeAdapter[Any]]:
+        """Return what decodes each argument."""
+        if self.attempt.op == "compensation":
+            return [self.bindings.input, self.step.result]
+        if self.is_probe:
+            return [self.bindings.input]
+        return [self.bindings.input, *map(self.bindings.adapter, self.step.needs)]
+
     def _called(self, values: Sequence[object]) -> object:
-        function = self.way.function
+        function = self.function
         if not function.takes_attempt:
             enter(self.attempt)
             return function.function(*values)
@@ -132,13 +123,12 @@ class LocalExchange:
 
     def _answer(self, returned: object) -> Succeeded | Failed:
         """Return the result as JSON; what can't be recorded is no success, and no rejection either."""
-        result = self.way.result
-        if result is None:
+        if self.attempt.op == "compensation":
             return Succeeded(None)
         what = f"the result of {self.attempt.step!r}"
         try:
             value = encode(
-                result,
+                self.step.result,
                 returned,
                 what=what,
                 max_payload=self.limits.max_payload,
@@ -156,33 +146,20 @@ class LocalTransport:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._ways: dict[tuple[int, str, Op], Way] = {}  # by the bindings' identity: each way holds its own
 
     def call(self, attempt: RunAttempt, bindings: SagaBindings) -> LocalExchange:
         """Return the attempt's own call, of the action or the compensation."""
-        key = (id(bindings), attempt.step, attempt.op)
-        way = self._ways.get(key)
-        if way is None:
-            way = self._ways[key] = _way_of(attempt, bindings)
-        return LocalExchange(way, attempt, self._limits)
+        step = bindings.steps[attempt.step]
+        function = step.action if attempt.op == "action" else step.compensation
+        if function is None:
+            raise DefinitionError(
+                "has no compensation to run", where=f"{bindings.definition.name}.{attempt.step}"
+            )
+        return LocalExchange(function, attempt, bindings, step, self._limits)
 
     def probe(self, attempt: RunAttempt, bindings: SagaBindings) -> LocalExchange | None:
         """Return the call of the step's probe, if it has one: the input, and the attempt it asks about."""
         step = bindings.steps[attempt.step]
         if attempt.op != "action" or step.probe is None:
             return None
-        rejects: tuple[type[Exception], ...] = (Rejected, *step.rejects)
-        way = Way(bindings, step.probe, [bindings.input], step.result, rejects, final=False)
-        return LocalExchange(way, attempt, self._limits)
-
-
-def _way_of(attempt: RunAttempt, bindings: SagaBindings) -> Way:
-    step = bindings.steps[attempt.step]
-    if attempt.op == "action":
-        adapters = [bindings.input, *map(bindings.adapter, step.needs)]
-        return Way(bindings, step.action, adapters, step.result, (Rejected, *step.rejects), final=True)
-    if step.compensation is None:
-        raise DefinitionError(
-            "has no compensation to run", where=f"{bindings.definition.name}.{attempt.step}"
-        )
-    return Way(bindings, step.compensation, [bindings.input, step.result], None, (), final=True)
+        return LocalExchange(step.probe, attempt, bindings, step, self._limits, is_probe=True)

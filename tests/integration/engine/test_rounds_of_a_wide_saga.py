@@ -1,0 +1,49 @@
+"""A saga with more steps than may be in flight goes round by round, and each round is one commit."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from saga_es import SagaEngine, Settings, define, do
+
+
+class Commits:
+    """Counts what the writer commits."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def before_commit(self, n: int) -> None:
+        pass
+
+    def after_commit(self, n: int) -> None:
+        self.done = n
+
+
+@pytest.mark.promise("field.Settings.max_in_flight_per_saga", "case.huge-fan-out")
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_answers_that_come_together_are_recorded_with_what_they_make_room_for(limit: int):
+    running, most = 0, 0
+
+    async def step(_: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return 0
+
+    async def main() -> int:
+        commits = Commits()
+        wide = define("wide", int, steps=[do(step, name=f"step_{number}") for number in range(6)])
+        settings = Settings(max_in_flight_per_saga=limit)
+        async with SagaEngine("memory://", sagas=[wide], settings=settings, observer=commits) as engine:
+            assert (await engine.run(wide, 0)).status == "succeeded"
+        return commits.done
+
+    rounds = 6 // limit
+
+    assert asyncio.run(main()) == 1 + rounds
+    assert most == limit
