@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, LiteralString, cast
 
 import psycopg
@@ -22,7 +22,8 @@ from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresData
 from saga_es.store.recorders.memory import first_versions
 from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_inbox import PostgresInbox
-from saga_es.store.recorders.postgres_sql import PLACED, SHOWN, STEPS, STORED, TYPES, Statements
+from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, Statements
+from saga_es.store.recorders.postgres_values import lines, values_beside, values_of
 from saga_es.store.recorders.session_place import SessionPlace
 from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
 from saga_es.store.schema import EVENTS, SCHEMA_VERSION, steps_from
@@ -140,8 +141,8 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             "lock": self._append_lock,
             "streams": lines(predecessors),
             "before": lines(predecessors.values()),
-            **_values_of(events, rows),
-            **_values_beside(beside),
+            **values_of(events, rows),
+            **values_beside(beside),
         }
         statement = self._say.insert(
             rows=bool(rows),
@@ -307,41 +308,6 @@ class SagaPostgresFactory(PostgresFactory):
         return SagaPostgresRecorder(self.datastore, notify=notify)
 
 
-def _values_of(events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> dict[str, object]:
-    values: dict[str, object] = {
-        "ids": lines(event.originator_id for event in events),
-        "versions": lines(event.originator_version for event in events),
-        "topics": lines(event.topic for event in events),
-        "states": [event.state for event in events],
-    }
-    if rows:
-        columns = zip(*map(_placed, rows), strict=True)
-        for name, of, column in zip(PLACED, TYPES, columns, strict=True):
-            values[name] = list(column) if of == "text" else lines(column)
-    return values
-
-
-def _placed(row: IndexRow) -> tuple[object, ...]:
-    """Return the values of PLACED; what is null there is null in a text array, and has to be in the other's lines."""
-    lane, number = (None, None) if row.shard is None else row.shard
-    return (*row.values(), lane, "" if number is None else number)
-
-
-def _values_beside(beside: Beside) -> dict[str, object]:
-    fenced = [shard for shard, _ in beside.fences]
-    called = [shard for shard, _ in beside.calls]
-    return {
-        "claims": list(beside.claims),
-        "fence_lanes": lines(shard.lane for shard in fenced),
-        "fence_shards": lines(shard.number for shard in fenced),
-        "fence_epochs": lines(epoch for _, epoch in beside.fences),
-        "call_lanes": lines(shard.lane for shard in called),
-        "call_shards": lines(shard.number for shard in called),
-        "call_sagas": lines(call.saga_id for _, call in beside.calls),
-        "call_versions": lines(call.version for _, call in beside.calls),
-    }
-
-
 def _check_beside(beside: Beside, answer: DictRow) -> None:
     """Raise what kept a batch from being written, unless that was a version."""
     if beside.fences:
@@ -351,10 +317,6 @@ def _check_beside(beside: Beside, answer: DictRow) -> None:
             raise Fenced(lost)
     if beside.claims and cast("int", answer["claimed"]) < len(beside.claims):
         raise ClaimLost
-
-
-def lines(values: Iterable[object]) -> str:
-    return "\n".join(map(str, values))
 
 
 def stored(row: Row) -> StoredEvent:

@@ -19,10 +19,11 @@ PLACED: Final = (*COLUMNS, "lane", "shard")
 """What an append writes of the index."""
 
 STORED: Final = "originator_id, originator_version, topic, state"
+WORD: Final = "word"
 TYPES: Final = (
-    "text", "text", "bigint", "text", "text", "text", "boolean", "bigint", "bigint", "text", "smallint",
+    "text", WORD, "bigint", "text", "text", WORD, "boolean", "bigint", "bigint", WORD, "smallint",
 )  # fmt: skip
-"""Of PLACED."""
+"""Of PLACED. A word may be any text: it is given as its number in the list of those that there are."""
 
 # "C" sorts by code point, as Python and SQLite do. Instants are microseconds since 1970.
 STEPS: Final = (
@@ -63,8 +64,13 @@ NAMES: Final = {
 
 
 def column(name: str, of: str) -> str:
-    """Return an array of a column's values, bound as lines unless these may be anything; an empty line is null."""
-    return f"%({name})b::text[]" if of == "text" else f"string_to_array(%({name})s, E'\\n', '')::{of}[]"
+    """Return an array of a column's values, bound as lines; an empty one is null."""
+    return f"string_to_array(%({name})s, E'\\n', '')::{'int' if of == WORD else of}[]"
+
+
+def value(name: str, of: str) -> str:
+    """Return a column's value in a row of ``new``."""
+    return f"(%({name}_words)b::text[])[new.{name}]" if of == WORD else f"new.{name}"
 
 
 # One statement is one transaction and one round trip. The lock comes before any notification id is drawn, so that
@@ -75,13 +81,13 @@ GAP: Final = f"""gap AS MATERIALIZED (
   WHERE (SELECT e.originator_version FROM {{events}} e
          WHERE e.originator_id = wanted.stream AND e.originator_version = wanted.version) IS NULL{{missing}}), """
 LOGGED: Final = f"""logged AS (
-  INSERT INTO {{events}} ({STORED}) SELECT stream, version, topic, state
-  FROM held, unnest({listed("ids")}, {listed("versions", "bigint")}, {listed("topics")}, %(states)b::bytea[])
-    WITH ORDINALITY AS new (stream, version, topic, state, place)
+  INSERT INTO {{events}} ({STORED}) SELECT stream, version, topic, substr(%(states)b::bytea, begin, size)
+  FROM held, unnest({listed("ids")}, {listed("versions", "bigint")}, {listed("topics")}, {listed("begins", "int")},
+    {listed("sizes", "int")}) WITH ORDINALITY AS new (stream, version, topic, begin, size, place)
   WHERE NOT EXISTS (SELECT 1 FROM gap) ORDER BY place RETURNING notification_id)"""
 UPSERTED: Final = f""", shown AS (
-  INSERT INTO {{index}} AS old ({", ".join(PLACED)}) SELECT new.*
-  FROM held, unnest({", ".join(map(column, PLACED, TYPES))}) AS new
+  INSERT INTO {{index}} AS old ({", ".join(PLACED)}) SELECT {", ".join(map(value, PLACED, TYPES))}
+  FROM held, unnest({", ".join(map(column, PLACED, TYPES))}) AS new ({", ".join(PLACED)})
   WHERE NOT EXISTS (SELECT 1 FROM gap)
   ON CONFLICT (saga_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in CHANGING)})"""
 IDS: Final = " SELECT array_agg(notification_id ORDER BY notification_id) AS ids{beside} FROM logged"
