@@ -136,7 +136,9 @@ class Turns:
 
 def _is_awaited(fold: Fold, report: Report) -> bool:
     """Whether a report is of the attempt that its step has in flight, and so leaves room for another."""
-    index = fold.plan.index[report.step]
+    index = fold.plan.steps.get(report.step)
+    if index is None:  # deciding says so
+        return False
     node = fold.nodes[index]
     if report.op == "action":
         return bool(fold.open_actions >> index & 1) and node.attempts == report.number

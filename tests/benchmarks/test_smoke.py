@@ -147,6 +147,14 @@ def test_large_store_runs_what_is_open_in_it(store, on_postgres):
     assert "first call after" in printed
 
 
+def test_starting_prints_how_long_an_import_takes():
+    printed = run("starting", "--repetitions", "2")
+
+    assert "import saga_es: " in printed
+    assert "PASS  imported of what is for others: 0" in printed
+    assert "not imported: click, fastapi, httpx, matplotlib, psycopg" in printed
+
+
 def test_fold_prints_the_cost_of_an_event():
     printed = run("fold", "--sizes", "30", "300", "--repetitions", "1")
 

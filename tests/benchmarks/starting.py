@@ -1,0 +1,62 @@
+"""How long importing the library takes, and what it does not import: python -m tests.benchmarks.starting"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tests.benchmarks.bars import Bar
+
+IMPORTED = """
+import json, sys, time
+began = time.perf_counter()
+import saga_es
+print(json.dumps([1000 * (time.perf_counter() - began), sorted(sys.modules)]))
+"""
+UNWANTED = (
+    "click",
+    "fastapi",
+    "httpx",
+    "matplotlib",
+    "psycopg",
+    "sqlalchemy",
+    "sqlite3",
+    "starlette",
+    "uvicorn",
+)
+
+
+def import_once() -> tuple[float, list[str]]:
+    """Return the milliseconds that an import takes in a fresh interpreter, and what is loaded by then."""
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    took, modules = json.loads(done.stdout)
+    return float(took), list(modules)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.starting", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=15)
+    asked = parser.parse_args(given)
+    import_once()  # the byte code is cached by then
+    times: list[float] = []
+    loaded: list[str] = []
+    for _ in range(asked.repetitions):
+        took, loaded = import_once()
+        times.append(took)
+    found = [name for name in UNWANTED if name in loaded]
+    print(f"import saga_es: {statistics.median(times):.0f} ms (range {min(times):.0f}-{max(times):.0f})")
+    print(f"not imported: {', '.join(name for name in UNWANTED if name not in found)}")
+    bars = [
+        Bar("importing, ms", 250, statistics.median(times), at_most=True),
+        Bar("imported of what is for others", 0, len(found), at_most=True),
+    ]
+    print(*bars, sep="\n")
+    return 0 if all(bar.passed for bar in bars) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
