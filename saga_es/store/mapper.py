@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from saga_es.model.facts import Fact
 
 DEFINED: Final = "SagaDefined"
 NEW: Final = object.__new__
+BUILDING: Final = threading.Lock()
+"""Not every pydantic that will do builds a class from two threads at once."""
+
 NO_METADATA: Final[Mapping[str, JsonValue]] = {}
 E = TypeVar("E")
 Row = tuple[int, str, bytes]
@@ -73,8 +77,9 @@ class SagaMapper(Mapper[str]):
         # Any: eventsourcing's factory passes its own arguments through.
         super().__init__(*args, **options)
         self._events = events
-        for kind in events.values():
-            kind.model_rebuild()  # here, since the first saga would wait for it
+        with BUILDING:
+            for kind in events.values():
+                kind.model_rebuild()  # here, since the first saga would wait for it
         self._validators = {
             name: shape_of(kind).validator.validate_json
             for name, kind in events.items()
