@@ -7,11 +7,11 @@ import json
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from saga_es.errors import IllegalTransition, StoredEventError
+from saga_es.errors import IllegalTransition, StoredEventError, VersionConflict
 from saga_es.model.events import Recorded, StepDispatched, StepSucceeded
 from saga_es.model.state import SagaState, replay
 from saga_es.store.stream import Stream
-from tests.support.stores import NOON, PLAN, history, put
+from tests.support.stores import NOON, PLAN, events_of, history, put, summary
 
 DISPATCHED = StepDispatched(step="book", attempt=1, key="k", deadline=NOON)
 SUCCEEDED = StepSucceeded(step="book", attempt=1, result={"seat": "12A"})
@@ -78,3 +78,54 @@ def test_a_sound_stream_is_folded_without_looking_closely(store, monkeypatch):
     stream = store.stream("trip-1")
     monkeypatch.setattr(Stream, "events", None)
     assert stream.replay(PLAN).steps["book"].result == json.loads('{"seat": "12A"}')
+
+
+def test_a_batch_may_be_larger_than_a_statement(store):
+    ids = [f"trip-{number:03}" for number in range(300)]
+
+    store.append(
+        [
+            store.prepare(
+                saga_id, expected_version=0, events=history(2), summary=summary(saga_id), is_open=True
+            )
+            for saga_id in ids
+        ]
+    )
+
+    assert events_of(store, ids) == dict.fromkeys(ids, history(2))
+    assert [*store.open_sagas()] == ids
+    put(store, "wide", history(700))
+    assert store.read("wide") == history(700)
+
+
+@pytest.mark.parametrize("missing", ["trip-1", "trip-2"])
+def test_a_batch_with_a_gap_is_not_written_whatever_else_goes_on(store, missing):
+    for saga_id in {"trip-1", "trip-2"} - {missing}:
+        put(store, saga_id, history(2))
+    batch = [
+        store.prepare(saga_id, expected_version=2, events=history(3)[2:], summary=None, is_open=True)
+        for saga_id in ("trip-1", "trip-2")
+    ]
+
+    with pytest.raises(VersionConflict) as error:
+        store.append(batch)
+
+    assert error.value.saga_id == missing
+    assert sorted(len(store.read(saga_id)) for saga_id in ("trip-1", "trip-2")) == [0, 2]
+
+
+def test_rows_of_one_batch_keep_their_own_texts(store):
+    texts = {"a": None, "b": "line 1\nline 2", "c": "", "d": "line 1\nline 2", "e": "\\N,{}\"'"}
+    rows = {
+        saga_id: summary(saga_id, parked=parked, definition=f"trip\n{saga_id}" if saga_id < "c" else "trip")
+        for saga_id, parked in texts.items()
+    }
+
+    store.append(
+        [
+            store.prepare(saga_id, expected_version=0, events=history(1), summary=row, is_open=True)
+            for saga_id, row in rows.items()
+        ]
+    )
+
+    assert {saga_id: store.summary(saga_id) for saga_id in rows} == rows
