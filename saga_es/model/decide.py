@@ -30,6 +30,7 @@ from saga_es.model.commands import (
 from saga_es.model.decision import Decision
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Event
+from saga_es.model.evolve import apply
 from saga_es.model.fold import Fold
 from saga_es.model.lifecycle import SIGNAL_LIFECYCLE
 from saga_es.model.outcomes import record_outcome
@@ -66,14 +67,26 @@ def decide(definition: SagaDefinition, state: SagaState, command: Command) -> tu
 
 
 def decide_with_state(definition: SagaDefinition, state: SagaState, command: Command) -> Decided:
-    """Decide, and return the state that the events lead to beside them: what ``evolve`` would give."""
+    """Decide, and return the state that the events lead to beside them: what ``evolve`` would give.
+
+    What the events say is validated: a command of whoever calls may hold anything.
+    """
     decider = Decider(definition, state)
     decider.decide(command)
-    return Decided(tuple(decider.events), decider.state)
+    if not decider.events:
+        return Decided((), state)
+    events = tuple(type(event).model_validate(vars(event)) for event in decider.events)
+    fold = state.fold.copy()
+    for event in events:
+        apply(fold, event)
+    return Decided(events, SagaState(fold))
 
 
 class Decider:
-    """Decides one command after another, each on top of what came of those before: ``decide`` for many."""
+    """Decides one command after another, each on top of what came of those before: ``decide`` for many.
+
+    Their values are trusted to be what the commands' annotations say: whoever makes them has encoded them.
+    """
 
     __slots__ = ("_before", "_decision")
 
@@ -89,7 +102,8 @@ class Decider:
         try:
             _decide(decision, command)
         except BaseException:
-            decision.take_back(self._before, kept)
+            if decision.is_touched:
+                decision.take_back(self._before, kept)
             raise
         return command.room - decision.room
 

@@ -13,9 +13,13 @@ from saga_es.model.times import later
 
 
 class Decision:
-    """Events in the making: each is applied as it is emitted, so that the next is decided on top of it."""
+    """Events in the making: each is applied as it is emitted, so that the next is decided on top of it.
 
-    __slots__ = ("at", "command", "definition", "events", "fold", "room")
+    Attributes:
+        is_touched: the command in hand has begun to change the fold.
+    """
+
+    __slots__ = ("at", "command", "definition", "events", "fold", "is_touched", "room")
     at: datetime
     command: Command
     room: int
@@ -29,6 +33,7 @@ class Decision:
         """Go on with another command, on top of what came of those before."""
         self.command = command
         self.at, self.room = command.at, command.room
+        self.is_touched = False
 
     def take_back(self, state: SagaState, kept: int) -> None:
         """Be as after the first ``kept`` events, which began at ``state``."""
@@ -38,6 +43,7 @@ class Decision:
             apply(self.fold, event)
 
     def emit(self, event: Event) -> None:
+        self.is_touched = True
         HANDLERS[type(event)](self.fold, event)  # apply, written out
         self.fold.version += 1
         self.events.append(event)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from saga_es.model.base import record
 from saga_es.model.lifecycle import Ending, SagaStatus
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SagaSummary:
     """What the index of sagas shows of one saga.
 

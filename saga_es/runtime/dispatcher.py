@@ -135,9 +135,9 @@ class Dispatcher:
             return
         if self._draining:
             return
+        exchange = self._transport.call(attempt, bindings)
         if before is not None:
             self._outlived.add(before)
-        exchange = self._transport.call(attempt, bindings)
         flight = Flight(exchange, attempt, bindings, ground=self, began=now or self._timers.now())
         flight.doubtful |= reissued
         self._flights[key] = flight

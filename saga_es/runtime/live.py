@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,7 +86,7 @@ class Live:
         self.incompatible: str | None = None
         self.started_at: datetime | None = None
         self.asks: list[Asked] = []
-        self.late: Sequence[Asked] = ()
+        self.late: list[Asked] | tuple[()] = ()
         self.busy = self.is_stale = False
         self.loading: asyncio.Task[None] | None = None
         self.newest = 0
@@ -111,6 +111,13 @@ class Live:
 
     def is_reissued(self, attempt: RunAttempt | Report) -> bool:
         return bool(self.reissued) and attempt_id(attempt) in self.reissued
+
+    def put_off(self, ask: Asked) -> None:
+        """Keep something that is asked until the saga has been read."""
+        if isinstance(self.late, list):
+            self.late.append(ask)
+        else:
+            self.late = [ask]
 
     @property
     def held(self) -> int:

@@ -93,7 +93,7 @@ class ProcessManager:
         if known is None or not self._may_be_elsewhere(live):
             self._ask(live, ask)
             return
-        live.late = (*live.late, ask)  # to be decided on what is read from here on
+        live.put_off(ask)  # to be decided on what is read from here on
         if not live.busy:
             self._reload(live)
 

@@ -34,7 +34,7 @@ class Switching:
         self._before = self._ours = 0.0
 
     def shorten(self, interval: timedelta) -> Callable[[], None]:
-        """Make it at most so long, and return what takes that back."""
+        """Make it at most so long, and return what takes that back, once."""
         asked = interval.total_seconds()
         with self._lock:
             if not self._asked:
@@ -42,10 +42,15 @@ class Switching:
             self._asked.append(asked)
             self._apply()
 
+        is_held = True
+
         def take_back() -> None:
+            nonlocal is_held
             with self._lock:
-                self._asked.remove(asked)
-                self._apply()
+                if is_held:
+                    is_held = False
+                    self._asked.remove(asked)
+                    self._apply()
 
         return take_back
 

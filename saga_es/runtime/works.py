@@ -250,20 +250,22 @@ class Works:
         A store that does not answer is waited for a while in each phase, and then left as it is: its threads are
         daemons, and what they still write is checked by version.
         """
-        self.manager.begin_nothing()
-        if self._inbox is not None:
-            self._inbox.stop()
-        await self._a_while(self._follower.retire())
-        await self.manager.drain(self._settings.drain)
-        await self._a_while(self.manager.settle())
-        await self._a_while(self.writer.close())
-        self.manager.abandon(EngineClosed("waiting for a saga"))
-        await self._a_while(self._follower.leave())
-        await self._a_while(self.loader.read(self.store.close))
-        self.timers.close()
-        self._stepping.close()
-        self._reading.close()
-        self._take_back()
+        try:
+            self.manager.begin_nothing()
+            if self._inbox is not None:
+                self._inbox.stop()
+            await self._a_while(self._follower.retire())
+            await self.manager.drain(self._settings.drain)
+            await self._a_while(self.manager.settle())
+            await self._a_while(self.writer.close())
+            self.manager.abandon(EngineClosed("waiting for a saga"))
+            await self._a_while(self._follower.leave())
+            await self._a_while(self.loader.read(self.store.close))
+        finally:  # also where the store raises, or the leaving is cut short
+            self.timers.close()
+            self._stepping.close()
+            self._reading.close()
+            self._take_back()
 
     def hurry(self) -> None:
         """Wait no longer for what is in flight."""

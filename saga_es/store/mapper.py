@@ -15,6 +15,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from saga_es.errors import StoredEventError
+from saga_es.model.base import Frozen
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, RECORDED, Event, Recorded
 from saga_es.model.facts import Fact
@@ -59,6 +60,13 @@ class State(TypedDict, Generic[E]):
     v: NotRequired[int]
 
 
+def build(kind: type[Frozen]) -> None:
+    """Build the validators of a class and all below it, which importing them has left for later."""
+    kind.model_rebuild()
+    for below in kind.__subclasses__():
+        build(below)
+
+
 @cache
 def shape_of(kind: Any) -> TypeAdapter[State[Any]]:
     """Return the validator of a row's state whose ``data`` is of ``kind``: one pass over the bytes."""
@@ -77,9 +85,8 @@ class SagaMapper(Mapper[str]):
         # Any: eventsourcing's factory passes its own arguments through.
         super().__init__(*args, **options)
         self._events = events
-        with BUILDING:
-            for kind in events.values():
-                kind.model_rebuild()  # here, since the first saga would wait for it
+        with BUILDING:  # here, since the first saga would wait for it
+            build(Frozen)
         self._validators = {
             name: shape_of(kind).validator.validate_json
             for name, kind in events.items()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from typing import cast
 
 import pytest
 from eventsourcing.persistence import StoredEvent
@@ -10,6 +12,8 @@ from eventsourcing.persistence import StoredEvent
 from saga_es.errors import IllegalTransition, StoredEventError, VersionConflict
 from saga_es.model.events import Recorded, StepDispatched, StepSucceeded
 from saga_es.model.state import SagaState, replay
+from saga_es.store.address import open_store
+from saga_es.store.recorders.sqlite import SagaSQLiteRecorder
 from saga_es.store.stream import Stream
 from tests.support.stores import NOON, PLAN, events_of, history, put, summary
 
@@ -129,3 +133,28 @@ def test_rows_of_one_batch_keep_their_own_texts(store):
     )
 
     assert {saga_id: store.summary(saga_id) for saga_id in rows} == rows
+
+
+def test_rows_may_come_in_any_order(store, monkeypatch):
+    ids = ["trip-1", "trip-2"]
+    for saga_id in ids:
+        put(store, saga_id, LOG)
+    select = store.recorder.select_many
+    monkeypatch.setattr(store.recorder, "select_many", lambda streams: [*reversed([*select(streams)])])
+
+    streams = store.streams(ids)
+
+    assert {saga_id: streams[saga_id].events() for saga_id in ids} == dict.fromkeys(ids, LOG)
+    assert streams["trip-1"].replay(PLAN) == replay(PLAN, LOG, saga_id="trip-1")
+
+
+def test_an_sqlite_that_takes_fewer_values_is_given_fewer_rows_at_once(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/sagas.db", migrate=True)
+    put(store, "first", history(2))  # its writer is connected by then
+    recorder = cast("SagaSQLiteRecorder", store.recorder)
+    recorder._write_connection().setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 40)
+
+    put(store, "wide", history(30))
+
+    assert store.read("wide") == history(30)
+    store.close()

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final
 
 MOST: Final = 256
-"""How many rows a statement has at most."""
+"""How many rows a statement has at most; fewer where this SQLite takes fewer values."""
 
 MISSING: Final = """
 SELECT wanted.key, wanted.value FROM json_each(?) AS wanted WHERE NOT EXISTS (
@@ -25,12 +25,15 @@ class Inserting:
     """
 
     def __init__(self, before: str, columns: int, after: str = "") -> None:
-        self._before, self._after, self._row = before, after, f"({','.join('?' * columns)})"
+        self._before, self._after, self._columns = before, after, columns
+        self._row = f"({','.join('?' * columns)})"
 
     def insert(self, db: sqlite3.Cursor, rows: Sequence[Sequence[object]]) -> None:
         """Insert the rows, in their order."""
-        for begin in range(0, len(rows), MOST):
-            some = rows[begin : begin + MOST]
+        values = db.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        most = min(MOST, values // self._columns)
+        for begin in range(0, len(rows), most):
+            some = rows[begin : begin + most]
             text = f"{self._before} VALUES {','.join([self._row] * len(some))} {self._after}"
             db.execute(text, list(chain.from_iterable(some)))
 

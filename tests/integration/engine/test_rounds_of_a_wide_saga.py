@@ -47,3 +47,25 @@ def test_answers_that_come_together_are_recorded_with_what_they_make_room_for(li
 
     assert asyncio.run(main()) == 1 + rounds
     assert most == limit
+
+
+@pytest.mark.promise("field.Settings.max_in_flight")
+def test_sagas_that_are_decided_together_share_the_engines_places():
+    running, most = 0, 0
+
+    async def step(_: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return 0
+
+    async def main() -> None:
+        wide = define("wide", int, steps=[do(step, name=f"step_{number}") for number in range(7)])
+        async with SagaEngine("memory://", sagas=[wide], settings=Settings(max_in_flight=3)) as engine:
+            outcomes = await asyncio.gather(*(engine.run(wide, number) for number in range(5)))
+        assert {outcome.status for outcome in outcomes} == {"succeeded"}
+
+    asyncio.run(main())
+    assert most == 3

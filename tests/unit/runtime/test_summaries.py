@@ -18,7 +18,21 @@ from saga_es.runtime.recording import make_append
 from saga_es.store.address import open_store
 from saga_es.store.application import SagaApplication
 from saga_es.store.port import Append
-from tests.unit.model.plans import act, at, cancel, force, no, ok, plan, start, undo_bad, wake
+from tests.unit.model.plans import (
+    SLOW,
+    act,
+    at,
+    bad,
+    cancel,
+    force,
+    no,
+    ok,
+    plan,
+    start,
+    undo_bad,
+    undone,
+    wake,
+)  # fmt: skip
 
 PLAN = plan(act("a", undo_retry=Retry(attempts=1)), act("b"), version=3)
 
@@ -98,6 +112,25 @@ def test_it_changes_when_what_it_shows_changes_and_at_no_other_time(store):
         ("failed", Ending.FORCED, None, at(5)),
     ]
     assert {shown(store).started_at} == {at(0)}
+
+
+@pytest.mark.promise("case.late-reply", "field.SagaSummary.ending")
+def test_a_failed_saga_is_shown_as_open_while_a_late_success_is_undone(store):
+    ended = (start(), bad("a", SLOW), no("b", t=1), undone("a", t=2))
+    late = (ok("a", {"seat": 1}, t=3), undone("a", round=2, t=4))
+    seen = []
+    state = record(store, "s", *ended)
+    for command in (None, *late):
+        if command is not None:
+            append, state = next_append(store, state, command)
+            store.append([append])
+        seen.append((state.status.value, shown(store).ending, [*store.open_sagas()]))
+
+    assert seen == [
+        ("failed", Ending.COMPENSATED, []),
+        ("failed", Ending.RESIDUE, ["s"]),
+        ("failed", Ending.COMPENSATED, []),
+    ]
 
 
 @pytest.mark.promise("field.Page.items", "field.Page.next", "call.find")

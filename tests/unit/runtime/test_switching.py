@@ -11,6 +11,7 @@ import pytest
 
 from saga_es import SagaEngine, Settings
 from saga_es.runtime.switching import Switching
+from saga_es.store.application import SagaApplication
 
 MS = timedelta(milliseconds=1)
 
@@ -88,4 +89,30 @@ def test_an_engine_shortens_it_while_it_is_entered(interval: float, settings: Se
             return sys.getswitchinterval()
 
     assert asyncio.run(main()) == pytest.approx(inside)
+    assert sys.getswitchinterval() == pytest.approx(interval)
+
+
+def test_it_is_put_back_once():
+    it = Interpreter()
+    back, other = it.switching.shorten(MS), it.switching.shorten(MS)
+
+    back()
+    back()
+
+    assert it.interval == 0.001
+    other()
+    assert it.interval == 0.005
+
+
+def test_it_is_put_back_when_leaving_fails(interval: float, monkeypatch: pytest.MonkeyPatch):
+    def fail(_: object) -> None:
+        raise OSError("the disk is gone")
+
+    async def main() -> None:
+        async with SagaEngine("memory://", sagas=[]):
+            pass
+
+    monkeypatch.setattr(SagaApplication, "close", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        asyncio.run(main())
     assert sys.getswitchinterval() == pytest.approx(interval)

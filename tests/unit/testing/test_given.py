@@ -1,6 +1,7 @@
 """The kit itself: what it asserts, and what it says when an assertion does not hold."""
 
 import pytest
+from pydantic import ValidationError
 
 from saga_es.errors import IllegalTransition, PastPivot, UnknownSaga
 from saga_es.model import decide as decide_module
@@ -94,3 +95,21 @@ def test_a_changed_state_is_caught(monkeypatch):
     monkeypatch.setattr("saga_es.testing.given.decide_with_state", meddling)
     with pytest.raises(AssertionError, match=r"a replay|changed the state"):
         given(ONE, started(ONE)).when(no("a"))
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, float("nan"), b"bytes", {1: 2}])
+def test_what_can_t_be_recorded_is_refused(value):
+    with pytest.raises(ValidationError):
+        given(ONE).when(start(value))
+    with pytest.raises(ValidationError):
+        given(ONE).when(start()).when(ok("a", value))
+
+
+def test_a_result_is_not_shared_with_who_gave_it():
+    shared = [1]
+    saga = given(ONE).when(start()).when(ok("a", shared))
+
+    shared.append(2)
+
+    assert saga.events[0].result == [1]
+    assert saga.state.steps["a"].result == [1]
