@@ -10,7 +10,7 @@ import pytest
 
 from saga_es.errors import EngineClosed, StoreUnavailable, UnknownSaga
 from saga_es.model.times import LATEST
-from saga_es.runtime.patience import Patience, Verdict, within
+from saga_es.runtime.patience import Patience, within
 from saga_es.runtime.timers import Timers
 from saga_es.testing.manual_clock import EPOCH, ManualClock
 from tests.integration.engine.world import drive
@@ -336,70 +336,3 @@ def test_waiting_for_a_while_ends_with_the_timers():
         return found
 
     assert drive(main()) == [False, False, False]
-
-
-class Asked:
-    """A command that is waited for until ten seconds from the beginning.
-
-    Attributes:
-        then: how often it was durable.
-    """
-
-    def __init__(self, desk: Desk) -> None:
-        self.future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.then = 0
-        self.verdict = Verdict(
-            desk.timers, self.future, EPOCH + 10 * SECOND, late=lambda: OSError("too late"), then=self._count
-        )
-
-    def _count(self) -> None:
-        self.then += 1
-
-
-def test_a_verdict_in_time_goes_on():
-    async def story() -> None:
-        desk = Desk()
-        asked = Asked(desk)
-
-        asked.verdict(None)
-        await desk.clock.advance(20 * SECOND)
-
-        assert (asked.then, asked.future.done(), len(desk.timers)) == (1, False, 0)
-        desk.timers.close()
-        assert not asked.future.done()  # it was forgotten
-
-    asyncio.run(story())
-
-
-def test_a_verdict_s_error_goes_to_who_waits():
-    async def story() -> None:
-        asked = Asked(Desk())
-
-        asked.verdict(UnknownSaga("trip-42"))
-        asked.verdict(None)
-
-        with pytest.raises(UnknownSaga):
-            await asked.future
-        assert asked.then == 0
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("ends", ["by the clock", "with the timers", "before it began"])
-def test_nobody_waits_longer_than_the_verdict_may_take(ends: str):
-    async def story() -> None:
-        desk = Desk()
-        if ends == "before it began":
-            desk.timers.close()
-        asked = Asked(desk)
-        if ends == "by the clock":
-            await desk.clock.advance(10 * SECOND)
-        else:
-            desk.timers.close()
-
-        with pytest.raises(OSError, match="too late"):
-            await asyncio.wait_for(asked.future, 5)
-        asked.verdict(None)  # it comes after all
-        assert asked.then == 0
-
-    asyncio.run(story())
