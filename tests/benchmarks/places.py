@@ -94,7 +94,9 @@ def machine() -> str:
 def settings_said(settings: Settings) -> str:
     """Return an engine's settings in one line."""
     shown = {
-        name: str(value) for name, value in settings if name.startswith(("max_in", "step_t", "drain", "poll", "thread"))
+        name: str(value)
+        for name, value in settings
+        if name.startswith(("max_in", "step_t", "drain", "poll", "thread"))
     }
     return "Settings: " + ", ".join(f"{name}={value}" for name, value in shown.items())
 
