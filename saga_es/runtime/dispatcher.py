@@ -128,8 +128,7 @@ class Dispatcher:
             reissued: it may have been made before, by a process that died, so a rejection is not definite.
             now: where whoever asks has just looked at the clock.
         """
-        key = (attempt.key, attempt.number)
-        before = self._flights.get(key)
+        before = self._flights.get((attempt.key, attempt.number))
         if before is not None and not before.is_over:
             before.doubtful |= reissued  # another engine may have made it meanwhile
             return
@@ -140,7 +139,7 @@ class Dispatcher:
             self._outlived.add(before)
         flight = Flight(exchange, attempt, bindings, ground=self, began=now or self._timers.now())
         flight.doubtful |= reissued
-        self._flights[key] = flight
+        self._flights[flight.key] = flight
         self._owed += 1
         self._begin(flight, flight)
         if attempt.deadline is not None:
@@ -206,8 +205,7 @@ class Dispatcher:
     def landed(self, flight: Flight, leg: Leg, task: asyncio.Task[Answer | BaseException], /) -> None:
         """A leg's coroutine has ended: for the flight to call."""
         self._tasks -= 1
-        if self._awaited is not None:
-            self._look_round()
+        self._look_round()
         answer = None if task.cancelled() else task.exception() or task.result()
         if leg.is_suspect:
             # A loop that is being closed is gone by then; a step that cancelled itself has failed.
@@ -219,7 +217,7 @@ class Dispatcher:
     def _end(self, flight: Flight, leg: Leg, answer: Answer | BaseException | None) -> None:
         """Sort out what is nobody's answer, and give the place back."""
         leg.is_running = False
-        before = len(self._flights) + len(self._outlived)
+        before = self.in_flight
         try:
             if isinstance(answer, KeyboardInterrupt | SystemExit):
                 self._silence(flight)
@@ -232,7 +230,7 @@ class Dispatcher:
                 ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
         finally:
             self._free(flight)
-            if len(self._flights) + len(self._outlived) < before:
+            if self.in_flight < before:
                 self._on_room()
 
     def _free(self, flight: Flight) -> None:
@@ -324,8 +322,7 @@ class Dispatcher:
         self._free(flight)  # first, so that what is decided on the report sees the room
         run = flight.attempt
         self._deliver(Report(run.saga_id, run.step, run.op, run.round, run.number, outcome, probed, late))
-        if self._awaited is not None:
-            self._look_round()
+        self._look_round()
 
     def _silence(self, flight: Flight) -> None:
         if not flight.is_silent:

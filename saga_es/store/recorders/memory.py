@@ -52,9 +52,9 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
     def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
         """Write events and index rows, or nothing."""
         with self._database_lock:
-            for stream, first in first_versions(events).items():
-                if first > 1 and first - 1 not in self._stored_events_index[stream]:
-                    raise IntegrityError(f"version {first - 1} of {stream!r} is not recorded")
+            for stream, before in predecessors_of(events).items():
+                if before not in self._stored_events_index[stream]:
+                    raise IntegrityError(f"version {before} of {stream!r} is not recorded")
             ids = self._insert_events(events) or ()
             for row in rows:
                 self._show(row)
@@ -139,9 +139,9 @@ class SagaMemoryFactory(POPOFactory):
         return SagaMemoryRecorder()
 
 
-def first_versions(events: Sequence[StoredEvent]) -> dict[str, int]:
-    """Return the first version that a batch appends to each of its streams."""
+def predecessors_of(events: Sequence[StoredEvent]) -> dict[str, int]:
+    """Return the version that has to stand before what a batch appends, for each stream that it goes on with."""
     first: dict[str, int] = {}
     for event in events:
         first.setdefault(str(event.originator_id), event.originator_version)
-    return first
+    return {stream: version - 1 for stream, version in first.items() if version > 1}

@@ -19,7 +19,7 @@ from saga_es.model.summary import SagaSummary
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.index import IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
-from saga_es.store.recorders.memory import first_versions
+from saga_es.store.recorders.memory import predecessors_of
 from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_inbox import PostgresInbox
 from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, Statements
@@ -136,7 +136,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
             ClaimLost, Fenced: what had to be so is not.
             IntegrityError: a version is taken or leaves a gap.
         """
-        predecessors = {stream: first - 1 for stream, first in first_versions(events).items() if first > 1}
+        predecessors = predecessors_of(events)
         values = {
             "lock": self._append_lock,
             "streams": lines(predecessors),

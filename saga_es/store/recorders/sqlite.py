@@ -18,7 +18,7 @@ from saga_es.errors import InvalidInput
 from saga_es.model.summary import SagaSummary
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
-from saga_es.store.recorders.memory import first_versions
+from saga_es.store.recorders.memory import predecessors_of
 from saga_es.store.recorders.readers import Readers, Row, connected
 from saga_es.store.recorders.sqlite_rows import Inserting, first_missing
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
@@ -142,9 +142,8 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         """Write events and index rows, or nothing; return the events' places in the log."""
         values = [(e.originator_id, e.originator_version, e.topic, e.state) for e in events]
         shown = [row.values() for row in rows]
-        before = {str(stream): first - 1 for stream, first in first_versions(events).items() if first > 1}
         with self._writing() as db:
-            missing = first_missing(db, before)
+            missing = first_missing(db, predecessors_of(events))
             if missing is not None:
                 raise IntegrityError(f"version {missing[1]} of {missing[0]!r} is not recorded")
             EVENTS.insert(db, values)

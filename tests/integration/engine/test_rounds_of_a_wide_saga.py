@@ -22,22 +22,28 @@ class Commits:
         self.done = n
 
 
+class Hall:
+    """Counts who is in it at once."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+
+    async def step(self, _: int) -> int:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+        return 0
+
+
 @pytest.mark.promise("field.Settings.max_in_flight_per_saga", "case.huge-fan-out")
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_answers_that_come_together_are_recorded_with_what_they_make_room_for(limit: int):
-    running, most = 0, 0
-
-    async def step(_: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        return 0
+    hall = Hall()
 
     async def main() -> int:
         commits = Commits()
-        wide = define("wide", int, steps=[do(step, name=f"step_{number}") for number in range(6)])
+        wide = define("wide", int, steps=[do(hall.step, name=f"step_{number}") for number in range(6)])
         settings = Settings(max_in_flight_per_saga=limit)
         async with SagaEngine("memory://", sagas=[wide], settings=settings, observer=commits) as engine:
             assert (await engine.run(wide, 0)).status == "succeeded"
@@ -46,26 +52,18 @@ def test_answers_that_come_together_are_recorded_with_what_they_make_room_for(li
     rounds = 6 // limit
 
     assert asyncio.run(main()) == 1 + rounds
-    assert most == limit
+    assert hall.most == limit
 
 
 @pytest.mark.promise("field.Settings.max_in_flight")
 def test_sagas_that_are_decided_together_share_the_engines_places():
-    running, most = 0, 0
-
-    async def step(_: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        return 0
+    hall = Hall()
 
     async def main() -> None:
-        wide = define("wide", int, steps=[do(step, name=f"step_{number}") for number in range(7)])
+        wide = define("wide", int, steps=[do(hall.step, name=f"step_{number}") for number in range(7)])
         async with SagaEngine("memory://", sagas=[wide], settings=Settings(max_in_flight=3)) as engine:
             outcomes = await asyncio.gather(*(engine.run(wide, number) for number in range(5)))
         assert {outcome.status for outcome in outcomes} == {"succeeded"}
 
     asyncio.run(main())
-    assert most == 3
+    assert hall.most == 3
