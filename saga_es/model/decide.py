@@ -180,7 +180,7 @@ def _signal(decision: Decision, command: DeliverSignal) -> None:
         )
     if node.status == "received":
         raise SignalConflict(command.signal, saga_id=fold.saga_id)
-    if (node.status, "SignalReceived") not in SIGNAL_LIFECYCLE.rows:
+    if node.status not in SIGNAL_LIFECYCLE.moves["SignalReceived"]:
         SIGNAL_LIFECYCLE.after(node.status, "SignalReceived", what=fold.what(index))
     was_parked = fold.is_parked(index)
     decision.emit(ev.SignalReceived(signal=command.signal, payload=command.payload))

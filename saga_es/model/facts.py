@@ -13,6 +13,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
+from saga_es.model.vector import bits
 
 Fact = tuple[str, dict[str, JsonValue]]
 """An event's stored name, and its fields as JSON says them, in the newest schema."""
@@ -42,9 +43,6 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
     fold = Fold(definition.plan, saga_id)
     fold.thaw()
     _apply_all(fold, facts)
-    for node in fold.nodes:
-        if isinstance(node.deadline, str):  # of an attempt that is still in flight: what is over needs none
-            node.deadline = datetime.fromisoformat(node.deadline)
     fold.freeze()
     return SagaState(fold)
 
@@ -52,17 +50,8 @@ def replay_facts(definition: SagaDefinition, facts: Iterable[Fact], *, saga_id: 
 def replay_facts_onto(state: SagaState, facts: Iterable[Fact]) -> SagaState:
     """Return ``state`` after more facts, trusted as in ``replay_facts``."""
     fold = state.fold.copy()
-    _apply_all(fold, [_with_instants(fact) for fact in facts])
+    _apply_all(fold, facts)
     return SagaState(fold)
-
-
-def _with_instants(fact: Fact) -> Fact:
-    name, fields = fact
-    deadline = fields.get("deadline")
-    if name not in AS_STORED or not isinstance(deadline, str):
-        return fact
-    # cast: the handlers look for an instant there
-    return name, {**fields, "deadline": cast("JsonValue", datetime.fromisoformat(deadline))}
 
 
 def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
@@ -76,3 +65,9 @@ def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
         said.__dict__ = fields
         handle(fold, event)
         fold.version += 1
+    for index in bits(fold.open_actions | fold.open_undos):  # made of those deadlines alone that still stand
+        node = fold.nodes[index]
+        if isinstance(node.deadline, str):
+            node = fold.edit(index)
+            node.deadline = datetime.fromisoformat(cast("str", node.deadline))
+            fold.put(index, node)

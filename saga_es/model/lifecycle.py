@@ -109,23 +109,29 @@ class Lifecycle:
     """One machine's rows: ``(state, event name) -> next state``; an event it never names leaves every state.
 
     Attributes:
-        moves: the same rows by event name, then state.
+        moves: the rows by event name, then state.
     """
 
     name: str
-    rows: Mapping[tuple[str, str], str]
-    triggers: frozenset[str]
     moves: Mapping[str, Mapping[str, str]]
+
+    @property
+    def rows(self) -> Mapping[tuple[str, str], str]:
+        return {(state, by): target for by, moves in self.moves.items() for state, target in moves.items()}
+
+    @property
+    def triggers(self) -> frozenset[str]:
+        return frozenset(self.moves)
 
     def after(self, state: str, trigger: str, *, what: str) -> str:
         """Return the state that ``trigger`` leads to from ``state``; raise IllegalTransition without a row."""
-        target = self.rows.get((state, trigger))
+        target = self.moves.get(trigger, {}).get(state)
         if target is None:
             raise IllegalTransition(what, status=state, trigger=trigger, allowed=self.allowed(state))
         return target
 
     def allowed(self, state: str) -> tuple[str, ...]:
-        return tuple(sorted(trigger for source, trigger in self.rows if source == state))
+        return tuple(sorted(trigger for trigger, moves in self.moves.items() if state in moves))
 
 
 def machine(states: Sequence[str], declared: Declared, initial: str) -> Machine:
@@ -154,21 +160,17 @@ def compile_rows(name: str, made: Machine) -> Lifecycle:
         raise ValueError(f"{name}: the machine has callbacks; guards live in decide")
     if made.on_exception or made.on_final:
         raise ValueError(f"{name}: the machine has callbacks; what fails is decide's")
-    rows: dict[tuple[str, str], str] = {}
+    rows: dict[str, dict[str, str]] = {trigger: {} for trigger in made.events}
     for trigger, event in made.events.items():
         for source, moves in event.transitions.items():
             (move,) = moves
             if move.conditions or move.prepare or move.before or move.after:
                 raise ValueError(f"{name}: {trigger} from {source} has callbacks; guards live in decide")
-            rows[source, trigger] = source if move.dest is None else move.dest
+            rows[trigger][source] = source if move.dest is None else move.dest
     for state in made.states.values():
         if state.on_enter or state.on_exit:
             raise ValueError(f"{name}: state {state.name} has callbacks; what happens next is react's")
-    by_event = {
-        trigger: {state: target for (state, by), target in rows.items() if by == trigger}
-        for trigger in made.events
-    }
-    return Lifecycle(name, rows, frozenset(made.events), by_event)
+    return Lifecycle(name, rows)
 
 
 def saga_machine() -> Machine:

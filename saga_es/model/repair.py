@@ -90,7 +90,7 @@ def _check(decision: Decision, index: int, trigger: str) -> None:
         raise SagaAlreadyEnded(
             fold.saga_id, status=fold.status, asked=f"{trigger} of {decision.name(index)!r}"
         )
-    if (node.status, trigger) not in STEP_LIFECYCLE.rows:
+    if node.status not in STEP_LIFECYCLE.moves[trigger]:
         _refuse(decision, index, trigger, None)
     why = _guard(decision, index, trigger)
     if why is not None:
@@ -99,7 +99,7 @@ def _check(decision: Decision, index: int, trigger: str) -> None:
 
 def _refuse(decision: Decision, index: int, trigger: str, why: str | None) -> None:
     status = decision.fold.nodes[index].status
-    repairs = [name for name in EVENTS.values() if name != trigger and (status, name) in STEP_LIFECYCLE.rows]
+    repairs = [name for name in EVENTS.values() if name != trigger and status in STEP_LIFECYCLE.moves[name]]
     allowed = [name for name in repairs if _guard(decision, index, name) is None]
     what = decision.fold.what(index)
     raise IllegalTransition(what, status=status, trigger=trigger, allowed=allowed, why=why)

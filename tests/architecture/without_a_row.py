@@ -30,10 +30,9 @@ def rows() -> Iterator[tuple[str, Callable[[], object]]]:
 
             def delete(it: Lifecycle = lifecycle, row: tuple[str, str] = (source, trigger)) -> None:
                 state, by = row
-                by_event = it.moves[by]
-                assert isinstance(it.rows, dict)
-                assert isinstance(by_event, dict)
-                del it.rows[row], by_event[state]
+                moves = it.moves[by]
+                assert isinstance(moves, dict)
+                del moves[state]
 
             yield f"row.{lifecycle.name}.{source}.{trigger}", delete
 
