@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,7 @@ from typing import Final
 import click
 
 from saga_es import SagaEngine
-from saga_es.cli.exits import run_until_terminated
+from saga_es.cli.exits import putting_off, run_until_terminated
 from saga_es.cli.reading import opened, read_history
 from saga_es.cli.terminal import DefiniteNo, say, use_any_encoding
 from saga_es.cli.trip import HOTEL, BuyPackage, Trip, World
@@ -99,11 +101,8 @@ def _crash(directory: Path, pace: timedelta) -> None:
             "Maria books again, and her process is killed (SIGKILL): the room is booked, its answer is lost."
         )
     )
-    with subprocess.Popen(_command(directory, pace, "crash"), stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - ourselves
-        try:
-            said = child.stdout.readline().strip() if child.stdout else ""
-        finally:
-            child.kill()
+    with _child(directory, pace, "crash", stdout=subprocess.PIPE) as child:
+        said = child.stdout.readline().strip() if child.stdout else ""
     if said != READY:
         raise DefiniteNo("the demo's child process ended before it was half-way; its error stands above.")
 
@@ -122,9 +121,10 @@ def _resume(directory: Path, pace: timedelta) -> None:
     say(_headline("A new process opens the same log and goes on."))
     say()
     sys.stdout.flush()
-    done = subprocess.run(_command(directory, pace, "resume"), check=False, timeout=PATIENCE)  # noqa: S603 - ourselves
-    if done.returncode:
-        raise DefiniteNo(f"the demo's child process ended with {done.returncode}; its error stands above.")
+    with _child(directory, pace, "resume") as child:
+        code = child.wait(PATIENCE)
+    if code:
+        raise DefiniteNo(f"the demo's child process ended with {code}; its error stands above.")
 
 
 def _balance(world: World) -> None:
@@ -142,8 +142,17 @@ def _balance(world: World) -> None:
 # -- the child processes -------------------------------------------------------------------------------
 
 
-def _command(directory: Path, pace: timedelta, part: str) -> list[str]:
-    return [sys.executable, "-m", "saga_es.cli.demo", str(directory), str(pace.total_seconds()), part]
+@contextmanager
+def _child(
+    directory: Path, pace: timedelta, part: str, *, stdout: int | None = None
+) -> Generator[subprocess.Popen[str]]:
+    """Play one part in a process of its own, which is killed at the end of this if it still runs."""
+    command = [sys.executable, "-m", "saga_es.cli.demo", str(directory), str(pace.total_seconds()), part]
+    with ExitStack() as stack:
+        with putting_off():
+            child = stack.enter_context(subprocess.Popen(command, stdout=stdout, text=True))  # noqa: S603 - ourselves
+            stack.callback(child.kill)
+        yield child
 
 
 def child_main(directory: Path, pace: timedelta, part: str) -> None:

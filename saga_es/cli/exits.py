@@ -58,3 +58,21 @@ def terminable() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def putting_off() -> Generator[None]:
+    """Let SIGTERM wait until the end of this: a process that is just being made would be left to itself."""
+    was_told = False
+
+    def note(_: int, __: FrameType | None) -> None:
+        nonlocal was_told
+        was_told = True
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if was_told:
+            signal.raise_signal(signal.SIGTERM)

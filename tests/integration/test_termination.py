@@ -161,6 +161,18 @@ def test_a_cancellation_of_another_origin_is_passed_on():
     assert (code, said) == (0, "passed on\n")
 
 
+def test_what_must_not_be_cut_in_two_is_finished_first():
+    assert ordinary(
+        "import signal\n"
+        "from saga_es.cli.exits import putting_off, terminable\n"
+        "with terminable():\n"
+        "    with putting_off():\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        print('a child is made')\n"
+        "    print('and nothing more')\n"
+    ) == (TERMINATED, "a child is made\n")
+
+
 # -- what we ship ----------------------------------------------------------------------------------------
 
 
