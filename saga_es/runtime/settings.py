@@ -27,6 +27,8 @@ class Settings(Frozen):
         poll: how often the store is asked whether other processes wrote.
         thread_switch: how soon another thread of the process has its turn while the loop is busy: the interpreter's
             switch interval while an engine is entered, where that is longer. ``None`` leaves it as it is.
+        gc_threshold: how many new containers the garbage collector waits for before it looks at them, while an engine
+            is entered, where it waits for fewer. ``None`` leaves it as it is.
     """
 
     max_in_flight: Annotated[int, Field(ge=1)] = 1024
@@ -41,6 +43,7 @@ class Settings(Frozen):
     migrate: bool | None = None
     poll: PositiveDelta = timedelta(milliseconds=50)
     thread_switch: PositiveDelta | None = timedelta(milliseconds=1)
+    gc_threshold: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = 10_000
 
     def defaults(self) -> Defaults:
         """Return the policies that a plan may leave open, as commands carry them."""

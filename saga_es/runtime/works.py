@@ -28,9 +28,9 @@ from saga_es.runtime.opening import Opening
 from saga_es.runtime.ownership import Alone, Holds, Ownership
 from saga_es.runtime.patience import Patience, within
 from saga_es.runtime.process_manager import ProcessManager
+from saga_es.runtime.process_wide import ask_for
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.switching import SWITCHING
 from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.writer import Writer
@@ -95,8 +95,7 @@ class Works:
         self._follower = self._make_follower(given)
         self.recorded: set[str] = set()  # plans, by their digests
         self._inbox = self._make_inbox_reader()
-        switch = settings.thread_switch
-        self._take_back = nothing if switch is None else SWITCHING.shorten(switch)
+        self._take_back = ask_for(settings.thread_switch, settings.gc_threshold)
 
     def _make_follower(self, given: Given) -> LogFollower | CrewFollower:
         if self.store.crew is None or not isinstance(self.ownership, Holds):
@@ -277,10 +276,6 @@ class Works:
             task.result()
         else:
             task.cancel()
-
-
-def nothing() -> None:
-    """Do nothing."""
 
 
 def not_ended(

@@ -26,6 +26,7 @@ DEFAULTS = {
     "migrate": None,
     "poll": timedelta(milliseconds=50),
     "thread_switch": timedelta(milliseconds=1),
+    "gc_threshold": 10_000,
 }
 MARKED = [pytest.param(name, marks=pytest.mark.promise(f"field.Settings.{name}")) for name in DEFAULTS]
 
@@ -47,6 +48,7 @@ def test_the_default_of(name):
         ("max_in_flight", 0), ("max_in_flight_per_saga", 0), ("max_payload", 0), ("max_depth", 0),
         ("step_timeout", timedelta(0)), ("lease", timedelta(0)), ("drain", timedelta(seconds=-1)),
         ("store_timeout", timedelta(0)), ("poll", timedelta(0)), ("thread_switch", timedelta(0)),
+        ("gc_threshold", 0), ("gc_threshold", 2**31),
         ("compensation_retry", 3), ("migrate", "maybe"),
     ],
 )  # fmt: skip
