@@ -110,7 +110,7 @@ def _unrecordable(error: Exception, what: str, max_depth: int) -> Exception:
 
 
 def _check_depth(text: bytes, recorded: JsonValue, what: str, max_depth: int) -> None:
-    if text.count(b"[") + text.count(b"{") <= max_depth:
+    if len(text) <= max_depth or text.count(b"[") + text.count(b"{") <= max_depth:
         return  # so few brackets can't be nested deeper
     level, depth = [recorded], 0
     while level := [item for item in level if isinstance(item, dict | list)]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from saga_es.model.base import record
 from saga_es.model.lifecycle import Ending, SagaStatus
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SagaSummary:
     """What the index of sagas shows of one saga.
 
