@@ -3,6 +3,7 @@
 import os
 
 pytest_plugins = [
+    "tests.support.compiled",
     "tests.support.postgres",
     "tests.support.promises",
     "tests.support.stores",

@@ -15,6 +15,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
+class Fields:
+    """Whatever its ``__dict__`` is said to hold, as attributes."""
+
+
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Make a dataclass that type checkers hold to be frozen, and that costs nothing to make.

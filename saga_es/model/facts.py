@@ -9,6 +9,7 @@ from typing import Final, cast
 from pydantic import JsonValue
 
 from saga_es.model import events as ev
+from saga_es.model.base import Fields
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
@@ -17,10 +18,6 @@ from saga_es.model.vector import bits
 
 Fact = tuple[str, dict[str, JsonValue]]
 """An event's stored name, and its fields as JSON says them, in the newest schema."""
-
-
-class _Said:
-    """The fields of an event as attributes: all that the fold asks of one."""
 
 
 Handler = Callable[[Fold, ev.Event], None]
@@ -55,7 +52,9 @@ def replay_facts_onto(state: SagaState, facts: Iterable[Fact]) -> SagaState:
 
 
 def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
-    said = _Said()  # one for all: no handler keeps the event, only what its fields are
+    said = (
+        Fields()
+    )  # all that the fold asks of an event; one for all, since no handler keeps more than its fields
     event = cast("ev.Event", said)
     for name, fields in facts:
         handle = AS_STORED.get(name)
@@ -67,7 +66,8 @@ def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
         fold.version += 1
     for index in bits(fold.open_actions | fold.open_undos):  # made of those deadlines alone that still stand
         node = fold.nodes[index]
-        if isinstance(node.deadline, str):
+        deadline = cast("object", node.deadline)
+        if isinstance(deadline, str):
             node = fold.edit(index)
-            node.deadline = datetime.fromisoformat(cast("str", node.deadline))
+            node.deadline = datetime.fromisoformat(deadline)
             fold.put(index, node)

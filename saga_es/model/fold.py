@@ -21,6 +21,14 @@ SATISFIED = frozenset({"succeeded", "skipped", "received"})
 UNDONE = frozenset({"undoing", "undo_retrying", "compensated", "stuck", "forced"})
 
 
+FIELDS: Final = (
+    "cancel_requested", "cause", "cleared", "definition", "definition_version", "digest", "draining",
+    "dues", "input", "left", "nodes", "open_actions", "open_undos", "owed", "parks", "past_pivot", "paused",
+    "pivot_dispatched", "plan", "ready", "remaining", "retrying", "saga_id", "status", "to_await",
+    "undo_ready", "version",
+)  # fmt: skip
+
+
 class Fold:
     """One saga's state while events are applied. Copied, then changed; its parts are persistent.
 
@@ -37,14 +45,12 @@ class Fold:
         draining: a failure or cancel is recorded: nothing new starts.
     """
 
-    __slots__ = (
-        "cancel_requested", "cause", "cleared", "definition", "definition_version", "digest", "draining",
-        "dues", "input", "left", "nodes", "open_actions", "open_undos", "owed", "parks", "past_pivot", "paused",
-        "pivot_dispatched", "plan", "ready", "remaining", "retrying", "saga_id", "status", "to_await",
-        "undo_ready", "version",
-    )  # fmt: skip
+    __slots__ = FIELDS
 
-    def __init__(self, plan: Plan, saga_id: str) -> None:
+    def __init__(self, plan: Plan, saga_id: str, like: Fold | None = None) -> None:
+        if like is not None:
+            self._be_like(like)
+            return
         self.plan = plan
         self.saga_id = saga_id
         self.version = 0
@@ -65,37 +71,38 @@ class Fold:
         self.pivot_dispatched = self.past_pivot = False
         self.cause: Problem | None = None
 
-    def copy(self) -> Fold:
-        new = Fold.__new__(Fold)
+    def _be_like(self, like: Fold) -> None:
         # Written out, as in Node: once for every decision and every single fold step.
-        new.cancel_requested = self.cancel_requested
-        new.cause = self.cause
-        new.cleared = self.cleared
-        new.definition = self.definition
-        new.definition_version = self.definition_version
-        new.digest = self.digest
-        new.draining = self.draining
-        new.dues = self.dues
-        new.input = self.input
-        new.left = self.left
-        new.nodes = self.nodes
-        new.open_actions = self.open_actions
-        new.open_undos = self.open_undos
-        new.owed = self.owed
-        new.parks = self.parks
-        new.past_pivot = self.past_pivot
-        new.paused = self.paused
-        new.pivot_dispatched = self.pivot_dispatched
-        new.plan = self.plan
-        new.ready = self.ready
-        new.remaining = self.remaining
-        new.retrying = self.retrying
-        new.saga_id = self.saga_id
-        new.status = self.status
-        new.to_await = self.to_await
-        new.undo_ready = self.undo_ready
-        new.version = self.version
-        return new
+        self.cancel_requested = like.cancel_requested
+        self.cause = like.cause
+        self.cleared = like.cleared
+        self.definition = like.definition
+        self.definition_version = like.definition_version
+        self.digest = like.digest
+        self.draining = like.draining
+        self.dues = like.dues
+        self.input = like.input
+        self.left = like.left
+        self.nodes = like.nodes
+        self.open_actions = like.open_actions
+        self.open_undos = like.open_undos
+        self.owed = like.owed
+        self.parks = like.parks
+        self.past_pivot = like.past_pivot
+        self.paused = like.paused
+        self.pivot_dispatched = like.pivot_dispatched
+        self.plan = like.plan
+        self.ready = like.ready
+        self.remaining = like.remaining
+        self.retrying = like.retrying
+        self.saga_id = like.saga_id
+        self.status = like.status
+        self.to_await = like.to_await
+        self.undo_ready = like.undo_ready
+        self.version = like.version
+
+    def copy(self) -> Fold:
+        return Fold(self.plan, self.saga_id, self)
 
     def thaw(self) -> None:
         """Take nodes of its own, to be changed in place, until ``freeze``: for a long replay."""

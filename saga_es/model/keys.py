@@ -13,9 +13,9 @@ def call_key(saga_id: str, step: str, op: Op, round: int) -> str:  # noqa: A002 
     return f"{saga_id}/{step}/{op}/{round}"
 
 
-def check_saga_id(saga_id: str) -> str:
+def check_saga_id(saga_id: object) -> str:
     """Return the id, or raise InvalidInput: 1 to 200 printable characters."""
-    if not isinstance(saga_id, str) or not 1 <= len(saga_id) <= MAX_SAGA_ID or not saga_id.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if not isinstance(saga_id, str) or not 1 <= len(saga_id) <= MAX_SAGA_ID or not saga_id.isprintable():
         raise InvalidInput(
             "saga_id", problem=f"{saga_id!r}; it has to be 1 to {MAX_SAGA_ID} printable characters"
         )

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Event, Recorded
 from saga_es.model.evolve import HANDLERS, apply
-from saga_es.model.fold import Fold
+from saga_es.model.fold import FIELDS, Fold
 from saga_es.model.lifecycle import UNBORN, Ending, SagaStatus, SignalStatus, StepStatus
 from saga_es.model.node import Node
 from saga_es.model.problem import Problem
@@ -160,9 +160,7 @@ class SagaState:
         if not isinstance(other, SagaState):
             return NotImplemented
         mine, theirs = self.fold, other.fold
-        same = all(
-            getattr(mine, name) == getattr(theirs, name) for name in Fold.__slots__ if name not in _APART
-        )
+        same = all(getattr(mine, name) == getattr(theirs, name) for name in FIELDS if name not in _APART)
         return same and mine.plan.names == theirs.plan.names and list(mine.nodes) == list(theirs.nodes)
 
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - compared by value, results may be lists

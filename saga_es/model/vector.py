@@ -20,15 +20,8 @@ class Vector(Generic[T]):
 
     __slots__ = ("_height", "_length", "_root")
 
-    def __init__(self, items: Iterable[T]) -> None:
-        level: tuple[object, ...] = tuple(items)
-        self._length = len(level)
-        height = 0
-        while len(level) > WIDTH:
-            level = tuple(level[start : start + WIDTH] for start in range(0, len(level), WIDTH))
-            height += BITS
-        self._root = level
-        self._height = height
+    def __init__(self, root: tuple[object, ...], length: int, height: int) -> None:
+        self._root, self._length, self._height = root, length, height
 
     def __len__(self) -> int:
         return self._length
@@ -46,11 +39,7 @@ class Vector(Generic[T]):
 
     def set(self, index: int, item: T) -> Vector[T]:
         """Return this vector with ``item`` at ``index``; this one stays as it is."""
-        made: Vector[T] = object.__new__(type(self))
-        made._length = self._length
-        made._height = self._height
-        made._root = _set(self._root, self._height, index, item)
-        return made
+        return Vector(_set(self._root, self._height, index, item), self._length, self._height)
 
 
 def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tuple[object, ...]:
@@ -62,10 +51,20 @@ def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tu
     return tuple(changed)
 
 
+def vector(items: Iterable[T]) -> Vector[T]:
+    """Return a vector of items, in their order."""
+    level: tuple[object, ...] = tuple(items)
+    length, height = len(level), 0
+    while len(level) > WIDTH:
+        level = tuple([level[start : start + WIDTH] for start in range(0, len(level), WIDTH)])
+        height += BITS
+    return Vector(level, length, height)
+
+
 def persistent(items: Iterable[T]) -> Vector[T] | tuple[T, ...]:
     """Return items to be replaced one by one without a copy of the whole: up to 32, a tuple is that by itself."""
     few = tuple(items)
-    return few if len(few) <= WIDTH else Vector(few)
+    return few if len(few) <= WIDTH else vector(few)
 
 
 def bits(mask: int) -> Iterable[int]:

@@ -39,9 +39,7 @@ class Opening:
         try:
             store = self._make()
         finally:
-            with self._lock:
-                self._under_way -= 1
-                too_late, self._store = self._is_given_up, store
+            too_late = self._end(store)
             if too_late:
                 if store is not None:
                     store.close()
@@ -49,6 +47,13 @@ class Opening:
         if store is None or too_late:
             raise EngineClosed("entering")
         return store
+
+    def _end(self, store: Store | None) -> bool:
+        """Note what was opened; return whether nobody wants it any more."""
+        with self._lock:
+            self._under_way -= 1
+            self._store = store
+            return self._is_given_up
 
     async def give_up(self, timers: Timers) -> None:
         """Close what was opened; what is still being opened is closed by its thread, and waited for a while."""

@@ -128,8 +128,11 @@ class Timers:
             for timer in self._take_due():  # taken first: what a callback sets waits for its own turn
                 self._call(timer)
         finally:
-            if self._heap and not self._closed and self._alarm_due is None:
-                self._arm(self._heap[0][0])
+            self._arm_again()
+
+    def _arm_again(self) -> None:
+        if self._heap and not self._closed and self._alarm_due is None:
+            self._arm(self._heap[0][0])
 
     def _take_due(self) -> list[Timer]:
         now = self._clock.now()

@@ -37,7 +37,7 @@ from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
 from saga_es.store.port import Append, Changes
 from saga_es.store.schema import LAST, SCHEMA_VERSION
-from saga_es.store.shards import Beside, Call, Shard
+from saga_es.store.shards import NOTHING, Beside, Call, Shard
 from saga_es.store.stream import Stream
 
 PLANS: Final = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
@@ -53,7 +53,7 @@ class SagaRecorder(Protocol):
     def holder(self) -> str | None: ...
     def release(self) -> None: ...
     def insert_batch(
-        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = ...
+        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = NOTHING
     ) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(

@@ -19,13 +19,12 @@ from saga_es.model.base import Frozen
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, RECORDED, Event, Recorded
 from saga_es.model.facts import Fact
+from saga_es.store.encoding import NO_METADATA, Encoder
 
 DEFINED: Final = "SagaDefined"
-NEW: Final = object.__new__
 BUILDING: Final = threading.Lock()
 """Not every pydantic that will do builds a class from two threads at once."""
 
-NO_METADATA: Final[Mapping[str, JsonValue]] = {}
 E = TypeVar("E")
 Row = tuple[int, str, bytes]
 """Version, topic and state of an event in its stream."""
@@ -92,32 +91,8 @@ class SagaMapper(Mapper[str]):
             for name, kind in events.items()
             if kind.schema_version == 1
         }
-        self._instant: tuple[datetime | None, bytes] = (None, b"")
-        self._metadata: tuple[Mapping[str, JsonValue], bytes] = (NO_METADATA, b"")
         self._is_plain = self.cipher is None and self.compressor is None
-
-    def encode(self, saga_id: str, recorded: Recorded) -> StoredEvent:
-        """Return the row of an event: its name as topic, ``{"at","data","metadata","v"}`` as state."""
-        version, name, at, event, metadata = recorded
-        last, text = self._instant
-        if at is not last:  # the events of one decision share their instant
-            text = _iso(at)
-            self._instant = (at, text)
-        known, beside = self._metadata
-        if metadata is not known:  # a worker's is the same for all its events of an epoch
-            beside = b',"metadata":%b' % pydantic_core.to_json(metadata) if metadata else b""
-            self._metadata = (metadata, beside)
-        if event.schema_version > 1:
-            beside += b',"v":%d' % event.schema_version
-        data = event.__pydantic_serializer__.to_json(event)
-        state = b'{"at":"%b","data":%b%b}' % (text, data, beside)
-        if not self._is_plain:
-            state = self._wrap(state)
-        row = NEW(StoredEvent)
-        row.__dict__.update(
-            originator_id=saga_id, originator_version=version, topic=name, state=state
-        )  # its own constructor, frozen, takes twice as long
-        return row
+        self.encode: Final = Encoder(None if self._is_plain else self._wrap).encode
 
     def decode_stream(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> tuple[Recorded, ...]:
         """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none.
@@ -297,14 +272,6 @@ def _instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo is UTC else None
-
-
-def _iso(at: datetime) -> bytes:
-    # Aware UTC, always with microseconds: one width, so that equal instants are equal bytes.
-    if at.tzinfo is not UTC:
-        at = at.astimezone(UTC)
-    date = at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond
-    return b"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % date  # isoformat takes twice as long
 
 
 def _said(error: Exception) -> str:

@@ -98,3 +98,6 @@ class Beside:
     claims: Sequence[int] = ()
     fences: Sequence[Fence] = ()
     calls: Sequence[tuple[Shard, Call]] = ()
+
+
+NOTHING: Final = Beside()

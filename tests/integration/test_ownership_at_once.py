@@ -66,15 +66,19 @@ def test_a_store_that_is_away_is_looked_at_less_and_less_often(shared: Place, mo
             works, follower = first._works, first._works._follower
             await first._works.loader.read(follower._listening.stop)
 
-            def at(due, callback, plain=works.timers.at):
-                if callback == follower._look_soon:
-                    pauses.append(due - works.timers.now())
-                return plain(due, callback)
+            class Noting:
+                def at(self, due, callback):
+                    if callback == follower._look_soon:
+                        pauses.append(due - works.timers.now())
+                    return works.timers.at(due, callback)
+
+                def __getattr__(self, name):
+                    return getattr(works.timers, name)
 
             def calls(*_: object, **__: object):
                 raise StoreUnavailable(shared.address, problem="away")
 
-            monkeypatch.setattr(works.timers, "at", at)
+            monkeypatch.setattr(follower, "_timers", Noting())
             away = len(pauses)
             with monkeypatch.context() as patched:
                 patched.setattr(follower._crew, "calls", calls)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from saga_es.errors import DefinitionError
 from saga_es.model.graph import Graph
-from saga_es.model.vector import Vector, bits
+from saga_es.model.vector import bits, vector
 from tests.properties.graphs import definitions
 
 
@@ -83,12 +83,12 @@ def test_a_random_plan_is_its_own_json(definition):
 
 @given(st.lists(st.integers(), max_size=3000), st.data())
 def test_a_vector_is_a_list_that_is_never_changed(items: list[int], data: st.DataObject):
-    vector, model = Vector(items), list(items)
-    versions = [(vector, tuple(model))]
+    made, model = vector(items), list(items)
+    versions = [(made, tuple(model))]
     if items:
         for _ in range(data.draw(st.integers(min_value=0, max_value=5))):
             index = data.draw(st.integers(min_value=0, max_value=len(items) - 1))
-            vector = vector.set(index, -1)
+            made = made.set(index, -1)
             model[index] = -1
-            versions.append((vector, tuple(model)))
+            versions.append((made, tuple(model)))
     assert all(tuple(made) == expected for made, expected in versions)

@@ -27,10 +27,9 @@ from saga_es.store.recorders.postgres_values import lines, values_beside, values
 from saga_es.store.recorders.session_place import SessionPlace
 from saga_es.store.recorders.subscriptions import SagaPostgresSubscription
 from saga_es.store.schema import EVENTS, SCHEMA_VERSION, steps_from
-from saga_es.store.shards import Beside, Fenced
+from saga_es.store.shards import NOTHING, Beside, Fenced
 
 Row = tuple[object, ...]
-NOTHING: Final = Beside()
 
 
 class SagaPostgresRecorder(PostgresApplicationRecorder):

@@ -13,9 +13,11 @@ from saga_es.model.decide import decide_with_state
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.react import react
 from saga_es.model.state import SagaState
+from tests.support.compiled import counts_lines
 from tests.unit.model.plans import act, ok, plan, start
 
 R = TypeVar("R")
+pytestmark = counts_lines
 
 
 def cost_of(call: Callable[[], R]) -> tuple[int, R]:

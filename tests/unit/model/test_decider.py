@@ -74,17 +74,20 @@ def test_a_command_that_is_refused_leaves_all_as_it_was(refused: Command, error:
     assert decider.state == state
 
 
-def test_what_a_command_did_before_it_was_refused_is_taken_back(monkeypatch: pytest.MonkeyPatch):
+class NoPolicies:
+    """What fails when the next attempt is about to be dispatched, after the answer was noted."""
+
+    @property
+    def step_timeout(self) -> None:
+        raise OSError("in the middle of it")
+
+
+def test_what_a_command_did_before_it_was_refused_is_taken_back():
     decider = Decider(PLAN, unborn())
     decider.decide(start(room=1))
 
-    def fail(*_: object) -> None:
-        raise OSError("in the middle of it")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("saga_es.model.decide.advance", fail)  # after the answer was noted
-        with pytest.raises(OSError, match="in the middle"):
-            decider.decide(ok("plane"))
+    with pytest.raises(OSError, match="in the middle"):
+        decider.decide(ok("plane", room=1, defaults=NoPolicies()))
     assert decider.state == one_by_one(unborn(), start(room=1))[1]
     decider.decide(ok("plane"))
 

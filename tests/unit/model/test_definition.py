@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from saga_es.errors import DefinitionError, InvalidInput
 from saga_es.model.definition import Retry, SagaDefinition, SignalDefinition, StepDefinition
 from saga_es.model.keys import call_key, check_saga_id
-from saga_es.model.vector import Vector, bits
+from saga_es.model.vector import bits, vector
 from tests.unit.model.plans import act, plan, wait
 
 TRIP = plan(act("a", title="fly"), act("b", "a"), wait("w", "a"), act("c", "b w", pivot=True))
@@ -208,7 +208,7 @@ def test_a_saga_id_that_is_allowed(saga_id):
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 1024, 1025, 40_000])
 def test_a_vector_sets_one_place_and_leaves_the_old_one(length):
-    old = Vector(range(length))
+    old = vector(range(length))
     assert list(old) == list(range(length))
     assert len(old) == length
     for index in {0, length // 2, length - 1} & set(range(length)):

@@ -1,0 +1,42 @@
+"""What can be compiled: every module named is there, and what is stale is noticed."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.compiled import stale
+
+ROOT = Path(__file__).parents[2]
+HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+    "hooks"
+]["mypyc"]
+
+
+@pytest.mark.parametrize("name", HOOK["include"])
+def test_a_module_to_be_compiled_is_there_and_makes_no_models(name: str):
+    text = (ROOT / name).read_text()
+
+    assert "(BaseModel" not in text
+    assert "(Frozen" not in text
+
+
+def test_nothing_is_compiled_that_was_not_asked_for():
+    assert HOOK["enable-by-default"] is False
+
+
+@pytest.mark.parametrize("ending", [".cpython-311-x86_64-linux-gnu.so", ".cp311-win_amd64.pyd"])
+def test_a_compiled_module_older_than_its_source_is_noticed(tmp_path: Path, ending: str):
+    source, compiled = tmp_path / "fold.py", tmp_path / f"fold{ending}"
+    for path in (source, compiled):
+        path.touch()
+    os.utime(source, (1_000, 1_000))
+    os.utime(compiled, (2_000, 2_000))
+    assert stale(tmp_path) == []
+
+    os.utime(source, (3_000, 3_000))
+
+    assert stale(tmp_path) == [str(compiled)]

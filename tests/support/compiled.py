@@ -1,0 +1,37 @@
+"""Whether the modules that can be compiled are; see docs/howto/compile.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import saga_es
+from saga_es.model import fold
+
+IS_COMPILED: Final = not fold.__file__.endswith(".py")
+
+counts_lines = pytest.mark.skipif(
+    IS_COMPILED, reason="counts the lines of Python that run, and compiled code runs none"
+)
+
+
+def stale(package: Path) -> list[str]:
+    """Return the compiled modules that are older than their sources: what is run is not what is read."""
+    compiled = [*package.rglob("*.so"), *package.rglob("*.pyd")]
+    pairs = [(it, it.with_name(it.name.partition(".")[0] + ".py")) for it in compiled]
+    return [str(it) for it, source in pairs if source.stat().st_mtime > it.stat().st_mtime]
+
+
+def pytest_configure() -> None:
+    old = stale(Path(saga_es.__file__).parent)
+    if old:
+        raise pytest.UsageError(
+            f"{', '.join(old)}: older than the source beside it. Compile again, or delete the compiled ones: "
+            "git clean -fX '*.so' (docs/howto/compile.md)"
+        )
+
+
+def pytest_report_header() -> str:
+    return f"saga_es: {'compiled' if IS_COMPILED else 'not compiled'}"
