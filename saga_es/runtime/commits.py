@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from saga_es.errors import StoreUnavailable, VersionConflict
@@ -26,12 +25,13 @@ class CommitObserver(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
 class Queued:
     """An append and who waits for its outcome."""
 
-    append: Append
-    done: Done
+    __slots__ = ("append", "done")
+
+    def __init__(self, append: Append, done: Done) -> None:
+        self.append, self.done = append, done
 
     @property
     def saga_id(self) -> str:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import ClassVar, Final, NoReturn
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.model.base import record
 from saga_es.model.commands import Failed, Succeeded
 from saga_es.model.effects import CancelAttempt, RunAttempt
 from saga_es.model.events import Op
@@ -35,7 +34,6 @@ CANCELLED: Final = Failed(
 )
 
 
-@record
 class Report:
     """How an attempt ended.
 
@@ -45,14 +43,7 @@ class Report:
         done, definition, bindings, in_turn, claim: what nothing but a report has none of; see ``Ask``.
     """
 
-    saga_id: str
-    step: str
-    op: Op
-    round: int
-    number: int
-    outcome: Succeeded | Failed
-    probed: bool = False
-    late: bool = False
+    __slots__ = ("late", "number", "op", "outcome", "probed", "round", "saga_id", "step")
 
     # It stands in line with what else is asked of a saga, and saves a wrapping.
     done: ClassVar[None] = None
@@ -60,6 +51,13 @@ class Report:
     bindings: ClassVar[None] = None
     in_turn: ClassVar[bool] = False
     claim: ClassVar[None] = None
+
+    op: Op
+
+    def __init__(self, attempt: RunAttempt, outcome: Answer, *, probed: bool, late: bool) -> None:
+        self.saga_id, self.step, self.op = attempt.saga_id, attempt.step, attempt.op
+        self.round, self.number = attempt.round, attempt.number
+        self.outcome, self.probed, self.late = outcome, probed, late
 
 
 def raise_it(error: BaseException) -> NoReturn:
@@ -320,8 +318,7 @@ class Dispatcher:
             flight.set_timer(None)
             self._owed -= 1
         self._free(flight)  # first, so that what is decided on the report sees the room
-        run = flight.attempt
-        self._deliver(Report(run.saga_id, run.step, run.op, run.round, run.number, outcome, probed, late))
+        self._deliver(Report(flight.attempt, outcome, probed=probed, late=late))
         self._look_round()
 
     def _silence(self, flight: Flight) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 
 from saga_es.authoring.bindings import SagaBindings
@@ -21,7 +20,6 @@ MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
 
 
-@dataclass(slots=True, eq=False)
 class Ask:
     """Something asked of a saga.
 
@@ -33,12 +31,20 @@ class Ask:
         claim: the inbox's row that asks for it.
     """
 
-    make: MakeCommand
-    done: Callable[[Exception | None], None] | None = None
-    definition: SagaDefinition | None = None
-    bindings: SagaBindings | None = None
-    in_turn: bool = False
-    claim: int | None = None
+    __slots__ = ("bindings", "claim", "definition", "done", "in_turn", "make")
+
+    def __init__(
+        self,
+        make: MakeCommand,
+        done: Callable[[Exception | None], None] | None = None,
+        definition: SagaDefinition | None = None,
+        bindings: SagaBindings | None = None,
+        *,
+        in_turn: bool = False,
+        claim: int | None = None,
+    ) -> None:
+        self.make, self.done, self.definition, self.bindings = make, done, definition, bindings
+        self.in_turn, self.claim = in_turn, claim
 
 
 Asked = Ask | Report
@@ -180,7 +186,7 @@ class Live:
 
     @property
     def version(self) -> int:
-        return 0 if self.state is None else self.state.version
+        return 0 if self.state is None else self.state.fold.version
 
     @property
     def is_idle(self) -> bool:

@@ -60,15 +60,16 @@ def make_append(
 
     Where nothing here can run the saga, ``aside`` says why, and the index goes on showing it.
     """
+    version = before.fold.version
     recorded = [
-        RECORDED(Recorded, (version, type(event).__name__, at, event, metadata))
-        for version, event in enumerate(events, start=before.version + 1)
+        RECORDED(Recorded, (number, type(event).__name__, at, event, metadata))
+        for number, event in enumerate(events, start=version + 1)
     ]
-    changed = before.version == 0 or _differ(before, after)
+    changed = version == 0 or _differ(before, after)
     summary = summarize(after, started_at=started_at or at, changed_at=at, aside=aside) if changed else None
     return store.prepare(
-        after.saga_id,
-        expected_version=before.version,
+        after.fold.saga_id,
+        expected_version=version,
         events=recorded,
         summary=summary,
         is_open=after.is_open,

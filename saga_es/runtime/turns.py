@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 
 from saga_es.errors import SagaError
-from saga_es.model.commands import Defaults
+from saga_es.model.commands import Command, Defaults
 from saga_es.model.decide import Decider
 from saga_es.model.events import Event
 from saga_es.model.fold import Fold
@@ -22,7 +20,6 @@ from saga_es.runtime.recording import make_append
 from saga_es.store.port import Append, Store
 
 
-@dataclass(slots=True)
 class Turn:
     """What one saga's gathered asks came to.
 
@@ -34,13 +31,14 @@ class Turn:
         claims: rows of the inbox that are done with once it is recorded.
     """
 
-    asks: Sequence[Asked]
-    state: SagaState
-    at: datetime
-    verdicts: list[Exception | None] = field(default_factory=list["Exception | None"])
-    events: Sequence[Event] = ()
-    dispatched: int = 0
-    claims: tuple[int, ...] = ()
+    __slots__ = ("asks", "at", "claims", "dispatched", "events", "state", "verdicts")
+
+    def __init__(self, asks: Sequence[Asked], state: SagaState, at: datetime) -> None:
+        self.asks, self.state, self.at = asks, state, at
+        self.verdicts: list[Exception | None] = []
+        self.events: Sequence[Event] = ()
+        self.dispatched = 0
+        self.claims: tuple[int, ...] = ()
 
     def refuse(self, error: Exception) -> None:
         """Nothing of it is recorded."""
@@ -97,9 +95,7 @@ class Turns:
         answered = int(isinstance(ask, Report) and _is_awaited(decider.fold, ask))
         room = self._places.room(decider.fold, free - turn.dispatched, in_turn=ask.in_turn, answered=answered)
         try:
-            make = partial(outcome, live, ask) if isinstance(ask, Report) else ask.make
-            command = make(at=turn.at, room=room, jitter=self._chance(), defaults=self._defaults)
-            begun = decider.decide(command)
+            begun = decider.decide(self._command(live, turn, ask, room))
         except SagaError as error:
             return error
         except Exception as error:
@@ -110,6 +106,12 @@ class Turns:
         if ask.claim is not None:
             turn.claims = (*turn.claims, ask.claim)
         return None
+
+    def _command(self, live: Live, turn: Turn, ask: Asked, room: int) -> Command:
+        chance, defaults = self._chance(), self._defaults
+        if isinstance(ask, Report):
+            return outcome(live, ask, at=turn.at, room=room, jitter=chance, defaults=defaults)
+        return ask.make(at=turn.at, room=room, jitter=chance, defaults=defaults)
 
     def append_of(self, live: Live, turn: Turn) -> Append:
         """Return the append of a turn's events; raises what their encoding does."""

@@ -32,6 +32,7 @@ from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
 from saga_es.store.crew import Crew, CrewRows
+from saga_es.store.encoding import StoredRow, row_of
 from saga_es.store.inbox import Inbox, InboxRows
 from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
@@ -53,7 +54,7 @@ class SagaRecorder(Protocol):
     def holder(self) -> str | None: ...
     def release(self) -> None: ...
     def insert_batch(
-        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = NOTHING
+        self, events: Sequence[StoredRow], rows: Sequence[IndexRow], beside: Beside = NOTHING
     ) -> Sequence[int]: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(
@@ -169,7 +170,7 @@ class SagaApplication(Application[str]):
         claims: tuple[int, ...] = (),
     ) -> Append:
         last, encode = expected_version, self._map.encode
-        stored: list[StoredEvent] = []
+        stored: list[StoredRow] = []
         for recorded in events:
             last += 1
             if recorded.version != last:
@@ -215,7 +216,7 @@ class SagaApplication(Application[str]):
         last = append.expected_version + len(append.events)
         with self._reaching():
             found = self._log.select_events(append.saga_id, gt=append.expected_version, lte=last)
-        return tuple(found) == append.events
+        return tuple(map(row_of, found)) == append.events
 
     def set_parked(self, saga_id: str, reason: str | None, *, at: datetime) -> None:
         with self._reaching():
@@ -339,7 +340,7 @@ class SagaApplication(Application[str]):
     def insert(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> None:
         """Write both, or nothing; IntegrityError where a version is taken or leaves a gap."""
         with self._reaching():
-            self._log.insert_batch(events, rows)
+            self._log.insert_batch([*map(row_of, events)], rows)
 
     @contextlib.contextmanager
     def _reaching(self) -> Generator[None]:

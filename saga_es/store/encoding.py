@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 import pydantic_core
 from eventsourcing.persistence import StoredEvent
@@ -12,8 +12,38 @@ from pydantic import JsonValue
 
 from saga_es.model.events import Recorded
 
-NEW: Final = object.__new__
 NO_METADATA: Final[Mapping[str, JsonValue]] = {}
+
+
+class StoredRow(NamedTuple):
+    """An event as `eventsourcing` stores it, with the names of its `StoredEvent`, and as databases take it: a tuple."""
+
+    originator_id: str
+    originator_version: int
+    topic: str
+    state: bytes
+
+
+MAKE_ROW: Final = cast(
+    "Callable[[type[StoredRow], tuple[str, int, str, bytes]], StoredRow]",
+    getattr(tuple, "__new__"),  # noqa: B009 - its type says less
+)
+"""Makes a StoredRow in half the time that its own constructor takes."""
+
+NEW: Final = object.__new__
+
+
+def row_of(event: StoredEvent) -> StoredRow:
+    return StoredRow(str(event.originator_id), event.originator_version, event.topic, event.state)
+
+
+def event_of(row: StoredRow) -> StoredEvent:
+    stream, version, topic, state = row
+    event = NEW(StoredEvent)
+    event.__dict__.update(
+        originator_id=stream, originator_version=version, topic=topic, state=state
+    )  # its own constructor, frozen, takes twice as long
+    return event
 
 
 class Encoder:
@@ -31,7 +61,7 @@ class Encoder:
         self._instant: tuple[datetime | None, bytes] = (None, b"")
         self._metadata: tuple[Mapping[str, JsonValue], bytes] = (NO_METADATA, b"")
 
-    def encode(self, saga_id: str, recorded: Recorded) -> StoredEvent:
+    def encode(self, saga_id: str, recorded: Recorded) -> StoredRow:
         """Return the row of an event."""
         version, name, at, event, metadata = recorded
         last, text = self._instant
@@ -48,11 +78,7 @@ class Encoder:
         state = b'{"at":"%b","data":%b%b}' % (text, data, beside)
         if self._wrap is not None:
             state = self._wrap(state)
-        row = NEW(StoredEvent)
-        row.__dict__.update(
-            originator_id=saga_id, originator_version=version, topic=name, state=state
-        )  # its own constructor, frozen, takes twice as long
-        return row
+        return MAKE_ROW(StoredRow, (saga_id, version, name, state))
 
 
 def iso(at: datetime) -> bytes:

@@ -19,7 +19,7 @@ from saga_es.model.base import Frozen
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import EVENT_TYPES, RECORDED, Event, Recorded
 from saga_es.model.facts import Fact
-from saga_es.store.encoding import NO_METADATA, Encoder
+from saga_es.store.encoding import NO_METADATA, Encoder, StoredRow, event_of
 
 DEFINED: Final = "SagaDefined"
 BUILDING: Final = threading.Lock()
@@ -206,9 +206,9 @@ class SagaMapper(Mapper[str]):
 
     # -- plans ---------------------------------------------------------------------------------------
 
-    def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredEvent:
+    def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredRow:
         value: dict[str, JsonValue] = definition.to_json_value()
-        return StoredEvent(stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value)))
+        return StoredRow(stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value)))
 
     def decode_definition(self, stored: StoredEvent) -> SagaDefinition:
         """Return the plan of a row, validated, or raise StoredEventError."""
@@ -222,8 +222,8 @@ class SagaMapper(Mapper[str]):
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:  # Any: the protocol's own type
         if isinstance(domain_event, DefinitionRecorded):
-            return self.encode_definition(domain_event.originator_id, domain_event.definition)
-        return self.encode(domain_event.originator_id, domain_event.recorded)
+            return event_of(self.encode_definition(domain_event.originator_id, domain_event.definition))
+        return event_of(self.encode(domain_event.originator_id, domain_event.recorded))
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:  # Any: the protocol's own type
         stream, version = str(stored_event.originator_id), stored_event.originator_version

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from eventsourcing.persistence import StoredEvent
-
 from saga_es.model.base import record
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
 from saga_es.store.crew import Crew
+from saga_es.store.encoding import StoredRow
 from saga_es.store.inbox import Inbox
 from saga_es.store.shards import Shard
 from saga_es.store.stream import Stream
@@ -36,7 +35,7 @@ class Append:
 
     saga_id: str
     expected_version: int
-    events: tuple[StoredEvent, ...]
+    events: tuple[StoredRow, ...]
     summary: SagaSummary | None
     is_open: bool
     shard: Shard | None = None

@@ -13,7 +13,6 @@ from saga_es.authoring.attempt import Attempt, enter
 from saga_es.authoring.bindings import Call, SagaBindings, StepBinding
 from saga_es.authoring.codec import decode, encode
 from saga_es.errors import DefinitionError, PayloadTooLarge, Rejected
-from saga_es.model.base import record
 from saga_es.model.commands import Failed, Succeeded
 from saga_es.model.effects import RunAttempt
 from saga_es.model.problem import Problem, ProblemKind
@@ -49,16 +48,23 @@ class Limits:
     max_depth: int = MAX_DEPTH
 
 
-@record
 class LocalExchange:
     """A call of a function in this process; its context is a copy of its own (see `Exchange`)."""
 
-    function: Call
-    attempt: RunAttempt
-    bindings: SagaBindings
-    step: StepBinding
-    limits: Limits
-    is_probe: bool = False
+    __slots__ = ("attempt", "bindings", "function", "is_probe", "limits", "step")
+
+    def __init__(
+        self,
+        function: Call,
+        attempt: RunAttempt,
+        bindings: SagaBindings,
+        step: StepBinding,
+        limits: Limits,
+        *,
+        is_probe: bool = False,
+    ) -> None:
+        self.function, self.attempt, self.bindings, self.step = function, attempt, bindings, step
+        self.limits, self.is_probe = limits, is_probe
 
     @property
     def blocks(self) -> bool:

@@ -9,6 +9,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder, POPOFactory, POPOSubscription
 
 from saga_es.model.summary import SagaSummary
+from saga_es.store.encoding import StoredRow, event_of, row_of
 from saga_es.store.index import IndexRow, Wanted, order
 from saga_es.store.schema import LAST, SCHEMA_VERSION
 
@@ -47,15 +48,15 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append events; IntegrityError where a version is taken or leaves a gap."""
-        return self.insert_batch(stored_events, ())
+        return self.insert_batch([*map(row_of, stored_events)], ())
 
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
+    def insert_batch(self, events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> Sequence[int]:
         """Write events and index rows, or nothing."""
         with self._database_lock:
             for stream, before in predecessors_of(events).items():
                 if before not in self._stored_events_index[stream]:
                     raise IntegrityError(f"version {before} of {stream!r} is not recorded")
-            ids = self._insert_events(events) or ()
+            ids = self._insert_events([*map(event_of, events)]) or ()
             for row in rows:
                 self._show(row)
         self._notify_listeners()
@@ -139,9 +140,9 @@ class SagaMemoryFactory(POPOFactory):
         return SagaMemoryRecorder()
 
 
-def predecessors_of(events: Sequence[StoredEvent]) -> dict[str, int]:
+def predecessors_of(events: Sequence[StoredRow]) -> dict[str, int]:
     """Return the version that has to stand before what a batch appends, for each stream that it goes on with."""
     first: dict[str, int] = {}
-    for event in events:
-        first.setdefault(str(event.originator_id), event.originator_version)
+    for stream, version, _, _ in events:
+        first.setdefault(stream, version)
     return {stream: version - 1 for stream, version in first.items() if version > 1}

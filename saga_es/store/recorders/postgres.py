@@ -16,6 +16,7 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
+from saga_es.store.encoding import StoredRow, row_of
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.index import IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
@@ -121,10 +122,10 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append events; IntegrityError where a version is taken or leaves a gap."""
-        return self.insert_batch(stored_events, ())
+        return self.insert_batch([*map(row_of, stored_events)], ())
 
     def insert_batch(
-        self, events: Sequence[StoredEvent], rows: Sequence[IndexRow], beside: Beside = NOTHING
+        self, events: Sequence[StoredRow], rows: Sequence[IndexRow], beside: Beside = NOTHING
     ) -> Sequence[int]:
         """Write events and index rows, and what goes with them, or nothing of it.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from eventsourcing.persistence import StoredEvent
-
+from saga_es.store.encoding import StoredRow
 from saga_es.store.index import IndexRow, micros, storable
 from saga_es.store.shards import Beside
 
@@ -15,12 +14,12 @@ def lines(values: Iterable[object]) -> str:
     return "\n".join(map(str, values))
 
 
-def values_of(events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> dict[str, object]:
+def values_of(events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> dict[str, object]:
     """Return the events' columns, and the index rows' where there are any."""
     states = [event.state for event in events]
     sizes = [len(state) for state in states]
     values: dict[str, object] = {
-        "ids": lines([event.originator_id for event in events]),
+        "ids": "\n".join([event.originator_id for event in events]),
         "versions": lines([event.originator_version for event in events]),
         "topics": "\n".join([event.topic for event in events]),
         "states": b"".join(states),  # one after another, and cut apart by the server

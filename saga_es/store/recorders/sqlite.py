@@ -16,6 +16,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQL
 
 from saga_es.errors import InvalidInput
 from saga_es.model.summary import SagaSummary
+from saga_es.store.encoding import StoredRow, row_of
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.memory import predecessors_of
@@ -136,20 +137,19 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append events; IntegrityError where a version is taken or leaves a gap."""
-        return self.insert_batch(stored_events, ())
+        return self.insert_batch([*map(row_of, stored_events)], ())
 
-    def insert_batch(self, events: Sequence[StoredEvent], rows: Sequence[IndexRow]) -> Sequence[int]:
+    def insert_batch(self, events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> Sequence[int]:
         """Write events and index rows, or nothing; return the events' places in the log."""
-        values = [(e.originator_id, e.originator_version, e.topic, e.state) for e in events]
         shown = [row.values() for row in rows]
         with self._writing() as db:
             missing = first_missing(db, predecessors_of(events))
             if missing is not None:
                 raise IntegrityError(f"version {missing[1]} of {missing[0]!r} is not recorded")
-            EVENTS.insert(db, values)
+            EVENTS.insert(db, events)
             last = db.lastrowid or 0
             INDEX_ROWS.insert(db, shown)
-        return list(range(last - len(values) + 1, last + 1))
+        return list(range(last - len(events) + 1, last + 1))
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
         values = {"saga_id": saga_id, "reason": storable(reason), "at": at}

@@ -30,9 +30,15 @@ def test_an_attempts_answer_is_reported_once_with_its_names():
         airport.run(attempt("a", number=3), saga(fly))
         assert airport.dispatcher.in_flight == 1
         await airport.reported()
-        assert airport.reports == [
-            Report("a", "fly", "action", 1, 3, Succeeded({"who": "ann"}), probed=False, late=False)
-        ]
+        (report,) = airport.reports
+        assert (report.saga_id, report.step, report.op, report.round, report.number) == (
+            "a",
+            "fly",
+            "action",
+            1,
+            3,
+        )
+        assert (report.outcome, report.probed, report.late) == (Succeeded({"who": "ann"}), False, False)
         assert airport.dispatcher.in_flight == 0
         assert airport.room == [0]
         await airport.clock.advance(timedelta(days=1))
