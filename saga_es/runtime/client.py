@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.face import Face, outcome_with
+from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import LEAVING, READERS, Loader
 from saga_es.runtime.opening import Opening
@@ -63,7 +63,7 @@ class SagaClient(Face):
         sagas: Sequence[Saga[Any] | Definition[Any]] = (),
         settings: Settings | None = None,
         clock: Clock | None = None,
-        ids: Callable[[], str] = lambda: uuid.uuid4().hex,
+        ids: Callable[[], str] = new_saga_id,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._store_address = store

@@ -23,13 +23,14 @@ from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
 from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
+from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.live import Ask, Ended, MakeCommand
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.patience import MOMENT, Patience, Verdict, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
-from saga_es.runtime.works import Given, Works, random_id
+from saga_es.runtime.works import Given, Works
 from saga_es.store.crew import WorkerInfo
 from saga_es.store.port import Store
 
@@ -64,7 +65,7 @@ class SagaEngine(Face):
         settings: Settings | None = None,
         clock: Clock | None = None,
         executor: Executor | None = None,
-        ids: Callable[[], str] = random_id,
+        ids: Callable[[], str] = new_saga_id,
         chance: Callable[[], float] = random.random,
         observer: CommitObserver | None = None,
     ) -> None:
@@ -147,7 +148,7 @@ class SagaEngine(Face):
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
         definition = bindings.definition
-        if saga_id is None and self._ids is random_id:
+        if saga_id is None and self._ids is new_saga_id:
             saga_id = works.id_of_our_own(definition)
         saga_id, value = self._checked(bindings, input, saga_id)
         if definition.digest not in works.recorded:

@@ -21,6 +21,7 @@ from saga_es.runtime.clock import Clock
 from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.crew_following import CrewFollower
 from saga_es.runtime.dispatcher import Dispatcher, Report
+from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.inbox import InboxReader
 from saga_es.runtime.loading import LEAVING, READERS, Loader
 from saga_es.runtime.log_following import LogFollower
@@ -42,10 +43,6 @@ from saga_es.store.shards import SHARDS, Shard
 
 DRAWS: Final = 64
 """Of ids, before one is taken that is another engine's; with ten engines a thousandth of them."""
-
-
-def random_id() -> str:
-    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +169,12 @@ class Works:
     # -- for the engine ------------------------------------------------------------------------------
 
     def id_of_our_own(self, definition: SagaDefinition) -> str:
-        """Return a random id of a saga that this engine can move on by itself, without telling another of it."""
-        saga_id = random_id()
+        """Return an id of a saga that this engine can move on by itself, without telling another of it."""
+        saga_id = new_saga_id()
         for _ in range(DRAWS):
             if self.ownership.may_begin(Shard.of(definition, saga_id)):
                 break
-            saga_id = random_id()
+            saga_id = new_saga_id()
         return saga_id
 
     async def ensure_recorded(self, definition: SagaDefinition, saga_id: str) -> None:
