@@ -47,7 +47,7 @@ class SagaEngine(Face):
         sagas: instances of Saga classes, or fluent definitions; old versions beside new ones.
         clock: where the time comes from.
         executor: where plain functions run, instead of the engine's own daemon threads.
-        ids: makes an id for a saga that is started without one; by default a random one, of a saga that is this
+        ids: makes an id for a saga that is started without one; by default a UUID of version 7, of a saga that is this
             engine's own where several share a store.
         chance: in [0, 1), for the jitter of retries.
         observer: sees every commit (for tests that end the process there).

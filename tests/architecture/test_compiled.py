@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import saga_es
 from tests.support.compiled import stale
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,14 @@ def test_a_module_to_be_compiled_is_there_and_makes_no_models(name: str):
 
     assert "(BaseModel" not in text
     assert "(Frozen" not in text
+
+
+@pytest.mark.parametrize("name", saga_es.__all__)
+def test_no_public_name_is_compiled(name: str):
+    """Users subclass them, patch them, pickle them."""
+    module = getattr(saga_es, name).__module__
+
+    assert f"{module.replace('.', '/')}.py" not in HOOK["include"]
 
 
 def test_nothing_is_compiled_that_was_not_asked_for():

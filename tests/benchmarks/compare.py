@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from eventsourcing.persistence import StoredEvent
-
 from saga_es import Settings
+from saga_es.store.encoding import StoredRow
 from tests.benchmarks import picture, places, replaying, showing
 from tests.benchmarks.bars import bars_of
 from tests.benchmarks.ids import new_id
@@ -31,12 +30,12 @@ from tests.benchmarks.places import Place
 from tests.benchmarks.recording import log_of, log_on
 from tests.benchmarks.trip import CASES, BuyPackage
 
-CONCURRENT = (1, 50, 512)
+CONCURRENT = (1, 50, 128, 512)
 SECONDS, QUICK_SECONDS = 1.2, 0.3
 REPLAY_SECONDS = 1.0
 """At most: its turns are many, and each is steady."""
 
-Events = Mapping[tuple[str, str], Sequence[StoredEvent]]
+Events = Mapping[tuple[str, str], Sequence[StoredRow]]
 """A saga's events as they are stored, by store and case."""
 
 
@@ -88,7 +87,7 @@ def measure(stores: Sequence[Place], plan: Plan, events: Events) -> Measured:
 
 
 def _task(
-    place: Place, events: Sequence[StoredEvent], *, case: str, who: str, concurrent: int, seconds: float
+    place: Place, events: Sequence[StoredRow], *, case: str, who: str, concurrent: int, seconds: float
 ) -> Task:
     return Task(
         who=who,

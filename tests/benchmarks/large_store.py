@@ -19,12 +19,12 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 
 import psycopg
-from eventsourcing.persistence import StoredEvent
 from pydantic import BaseModel
 
 from saga_es import Saga, SagaEngine, Settings, step
 from saga_es.authoring.bindings import bindings_of
 from saga_es.store.address import open_store
+from saga_es.store.encoding import StoredRow
 from tests.benchmarks import places
 from tests.benchmarks.memory import resident
 from tests.benchmarks.recording import log_of
@@ -85,7 +85,7 @@ class Postgres:
     def __init__(self, dsn: str) -> None:
         self._db = psycopg.connect(dsn, autocommit=True)
 
-    def sagas(self, prefix: str, count: int, events: Sequence[StoredEvent], *, status: str) -> None:
+    def sagas(self, prefix: str, count: int, events: Sequence[StoredRow], *, status: str) -> None:
         topics = [event.topic for event in events]
         states = [event.state.decode() for event in events]
         self._db.execute(
@@ -115,7 +115,7 @@ class Sqlite:
     def __init__(self, address: str) -> None:
         self._db = sqlite3.connect(address.removeprefix("sqlite:///"), isolation_level=None)
 
-    def sagas(self, prefix: str, count: int, events: Sequence[StoredEvent], *, status: str) -> None:
+    def sagas(self, prefix: str, count: int, events: Sequence[StoredRow], *, status: str) -> None:
         templates = [
             (event.originator_version, event.topic, event.state.partition(TEMPLATE.encode()))
             for event in events

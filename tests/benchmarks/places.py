@@ -17,6 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from saga_es.runtime.settings import Settings
+from tests.support.compiled import IS_COMPILED
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def machine() -> str:
             (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
         )
     packages = ", ".join(f"{name} {version(name)}" for name in ("eventsourcing", "pydantic", "psycopg"))
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
+    ours = f"saga_es {'compiled' if IS_COMPILED else 'as Python'}"
+    python = f"Python {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, {python}, {ours}, {packages}"
 
 
 def settings_said(settings: Settings) -> str:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
-
 from saga_es import Saga, SagaEngine, Settings
 from saga_es.store.address import open_store
+from saga_es.store.encoding import StoredRow
 from tests.benchmarks import places
 
 
-async def log_of(saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredEvent, ...]:
+async def log_of(saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredRow, ...]:
     """Run a saga to its end on a store of its own, and return its events."""
     with places.folder() as folder:
         return await log_on(f"sqlite:///{folder / 'one.db'}", saga, given, saga_id)
 
 
-async def log_on(address: str, saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredEvent, ...]:
+async def log_on(address: str, saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredRow, ...]:
     """Do the same on a store that others can read: on PostgreSQL an event says which worker recorded it, too."""
     with closing(open_store(address, migrate=True)) as store:
         async with SagaEngine(address, sagas=[saga], settings=Settings()) as engine:
