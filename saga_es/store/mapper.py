@@ -26,8 +26,8 @@ BUILDING: Final = threading.Lock()
 """Not every pydantic that will do builds a class from two threads at once."""
 
 E = TypeVar("E")
-Row = tuple[int, str, bytes]
-"""Version, topic and state of an event in its stream."""
+Row = tuple[int, str, bytes] | tuple[int, str, bytes, str]
+"""Version, topic and state of an event in its stream; where many streams were read at once, the stream too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class SagaMapper(Mapper[str]):
         said: Mapping[str, Any] | None  # Any: what a State says
         at: datetime | None = None
         for row in rows:
-            version, topic, state = row
+            version, topic, state = row[0], row[1], row[2]
             validate = validators.get(topic)
             if is_plain and validate is not None:
                 try:
@@ -148,12 +148,12 @@ class SagaMapper(Mapper[str]):
         plain = 2  # members: "at" and "data", without the "v" of a later schema
         return [
             (
-                topic,
+                topic := row[1],
                 each["data"]
                 if len(each) == plain and topic in of_version_1
                 else _newest(self._events[topic], each),
             )
-            for (_, topic, _), each in zip(rows, said, strict=True)
+            for row, each in zip(rows, said, strict=True)
         ]
 
     @staticmethod
@@ -169,7 +169,7 @@ class SagaMapper(Mapper[str]):
         return self._decoded(str(stored.originator_id), row)
 
     def _decoded(self, saga_id: str, row: Row) -> Recorded:
-        version, topic, state = row
+        version, topic, state = row[0], row[1], row[2]
         try:
             text = state if self._is_plain else self._unwrap(state)
             validate = self._validators.get(topic)
@@ -188,7 +188,7 @@ class SagaMapper(Mapper[str]):
             raise unreadable(saga_id, version, topic, error) from error
 
     def _decoded_with_care(self, row: Row) -> Recorded:
-        version, topic, wrapped = row
+        version, topic, wrapped = row[0], row[1], row[2]
         kind = self._events.get(topic)
         if kind is None:
             raise ValueError("no event has this name")

@@ -12,6 +12,8 @@ from functools import partial
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.state import replay
+from saga_es.runtime.process_wide import ask_for
+from saga_es.runtime.settings import Settings
 from saga_es.store.address import open_store
 from saga_es.store.port import Store
 from tests.benchmarks.ids import new_id
@@ -83,13 +85,21 @@ class Replayed:
 
 
 def measure(stores: Sequence[Place], *, seconds: float, repetitions: int) -> list[Replayed]:
-    """Replay streams of a trip's length, and long ones, on each store."""
-    return [
-        replayed
-        for place in stores
-        for steps in (TRIP, LONG)
-        for replayed in _measure(place, steps, seconds=seconds / 2, repetitions=repetitions)
-    ]
+    """Replay streams of a trip's length, and long ones, on each store.
+
+    What an entered engine asks of the interpreter holds meanwhile, for both sides: an engine recovers so.
+    """
+    settings = Settings()
+    take_back = ask_for(settings.thread_switch, settings.gc_threshold)
+    try:
+        return [
+            replayed
+            for place in stores
+            for steps in (TRIP, LONG)
+            for replayed in _measure(place, steps, seconds=seconds / 2, repetitions=repetitions)
+        ]
+    finally:
+        take_back()
 
 
 def _measure(place: Place, steps: int, *, seconds: float, repetitions: int) -> list[Replayed]:

@@ -79,8 +79,8 @@ class SagaMemoryRecorder(POPOApplicationRecorder):
         found = self.select_events(stream, gt=after, lte=upto)
         return [(event.originator_version, event.topic, event.state) for event in found]
 
-    def select_many(self, streams: Sequence[str]) -> Sequence[tuple[str, int, str, bytes]]:
-        return [(stream, *row) for stream in streams for row in self.select_stream(stream, 0, LAST)]
+    def select_many(self, streams: Sequence[str]) -> Sequence[tuple[int, str, bytes, str]]:
+        return [(*row, stream) for stream in streams for row in self.select_stream(stream, 0, LAST)]
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
         with self._database_lock:

@@ -213,7 +213,7 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         return self._select(self._say.stream, (stream, after, upto))
 
     def select_many(self, streams: Sequence[str]) -> Sequence[Row]:
-        """Return (stream, version, topic, state) of whole streams, unsorted: a server takes long for that."""
+        """Return (version, topic, state, stream) of whole streams, unsorted: a server takes long for that."""
         return self._select(self._say.many, [list(streams)])
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:

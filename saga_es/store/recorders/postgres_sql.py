@@ -114,7 +114,9 @@ class Statements:
             "SELECT originator_version, topic, state FROM {events} WHERE originator_id = %s"
             " AND originator_version > %s AND originator_version <= %s ORDER BY originator_version"
         )
-        self.many = self.of(f"SELECT {STORED} FROM {{events}} WHERE originator_id = ANY(%s)")
+        self.many = self.of(
+            "SELECT originator_version, topic, state, originator_id FROM {events} WHERE originator_id = ANY(%s)"
+        )
         self.versions = self.of(
             "SELECT originator_id, max(originator_version) FROM {events} WHERE originator_id = ANY(%s) GROUP BY 1"
         )

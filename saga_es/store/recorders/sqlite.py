@@ -218,9 +218,9 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         return self._readers.rows(STREAM, (stream, after, upto))
 
     def select_many(self, streams: Sequence[str]) -> Sequence[Row]:
-        """Return (stream, version, topic, state) of whole streams, in no order."""
+        """Return (version, topic, state, stream) of whole streams, in no order."""
         among = "originator_id IN (SELECT value FROM json_each(?))"
-        query = f"SELECT {STORED} FROM saga_log WHERE {among}"
+        query = f"SELECT originator_version, topic, state, originator_id FROM saga_log WHERE {among}"
         return self._readers.rows(query, [json.dumps(streams)])
 
     def select_versions(self, streams: Sequence[str]) -> dict[str, int]:
