@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from saga_es.errors import StoreUnavailable, VersionConflict
+from saga_es.runtime.observing import CommitObserver
 from saga_es.store.port import Append, Store
 from saga_es.store.shards import Fenced
 
 Done = Callable[[Exception | None], None]
 """Takes ``None`` once the append is durable, or why it is not recorded."""
-
-
-class CommitObserver(Protocol):
-    """Watches commits from the writer's thread; crash tests end the process here."""
-
-    def before_commit(self, n: int) -> None:
-        """The ``n``-th try of a commit (from 1) is about to be made."""
-        ...
-
-    def after_commit(self, n: int) -> None:
-        """The ``n``-th try is durable, and nobody has been told."""
-        ...
 
 
 class Queued:

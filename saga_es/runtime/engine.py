@@ -21,11 +21,11 @@ from saga_es.model.keys import check_saga_id
 from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
-from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.face import Face, outcome_with
 from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.live import Ask, Ended, MakeCommand
 from saga_es.runtime.loading import Loader
+from saga_es.runtime.observing import CommitObserver
 from saga_es.runtime.patience import MOMENT, Patience, Verdict, within
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings

@@ -9,7 +9,7 @@ def new_saga_id(
     milliseconds: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> str:
-    """Return an id for a saga that is given none: 32 hexadecimal digits, later ones after earlier ones.
+    """Return an id for a saga that is given none: 32 hexadecimal digits, in the order of time to the millisecond.
 
     Neighbours in time are neighbours in every index, so that a store with many sagas is no slower to write than one
     with few; with ids that begin at random each append would touch pages of its own.

@@ -18,13 +18,13 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.state import SagaState
 from saga_es.model.times import later
 from saga_es.runtime.clock import Clock
-from saga_es.runtime.commits import CommitObserver
 from saga_es.runtime.crew_following import CrewFollower
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.inbox import InboxReader
 from saga_es.runtime.loading import LEAVING, READERS, Loader
 from saga_es.runtime.log_following import LogFollower
+from saga_es.runtime.observing import CommitObserver
 from saga_es.runtime.opening import Opening
 from saga_es.runtime.ownership import Alone, Holds, Ownership
 from saga_es.runtime.patience import Patience, within

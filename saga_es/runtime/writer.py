@@ -15,7 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from saga_es.errors import StoreUnavailable
-from saga_es.runtime.commits import CommitObserver, Commits, Done, Queued
+from saga_es.runtime.commits import Commits, Done, Queued
+from saga_es.runtime.observing import CommitObserver
 from saga_es.runtime.threads import Job, answer_to
 from saga_es.store.port import Append, Store
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, cast
 
@@ -44,6 +44,14 @@ def event_of(row: StoredRow) -> StoredEvent:
         originator_id=stream, originator_version=version, topic=topic, state=state
     )  # its own constructor, frozen, takes twice as long
     return event
+
+
+def predecessors_of(events: Iterable[StoredRow]) -> dict[str, int]:
+    """Return the version that has to stand before what a batch appends, for each stream that it goes on with."""
+    first: dict[str, int] = {}
+    for stream, version, _, _ in events:
+        first.setdefault(stream, version)
+    return {stream: version - 1 for stream, version in first.items() if version > 1}
 
 
 class Encoder:

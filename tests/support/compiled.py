@@ -18,18 +18,20 @@ counts_lines = pytest.mark.skipif(
 
 
 def stale(package: Path) -> list[str]:
-    """Return the compiled modules that are older than their sources: what is run is not what is read."""
+    """Return the compiled modules that are older than their sources, or have none: what is run is not what is read."""
     compiled = [*package.rglob("*.so"), *package.rglob("*.pyd")]
     pairs = [(it, it.with_name(it.name.partition(".")[0] + ".py")) for it in compiled]
-    return [str(it) for it, source in pairs if source.stat().st_mtime > it.stat().st_mtime]
+    return [
+        str(it) for it, source in pairs if not source.exists() or source.stat().st_mtime > it.stat().st_mtime
+    ]
 
 
 def pytest_configure() -> None:
     old = stale(Path(saga_es.__file__).parent)
     if old:
         raise pytest.UsageError(
-            f"{', '.join(old)}: older than the source beside it. Compile again, or delete the compiled ones: "
-            "git clean -fX '*.so' (docs/howto/compile.md)"
+            f"{', '.join(old)}: older than the source beside it, or without one. Compile again, or delete what is "
+            "compiled: git clean -fX -- saga_es (docs/howto/compile.md)"
         )
 
 

@@ -9,7 +9,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder, POPOFactory, POPOSubscription
 
 from saga_es.model.summary import SagaSummary
-from saga_es.store.encoding import StoredRow, event_of, row_of
+from saga_es.store.encoding import StoredRow, event_of, predecessors_of, row_of
 from saga_es.store.index import IndexRow, Wanted, order
 from saga_es.store.schema import LAST, SCHEMA_VERSION
 
@@ -138,11 +138,3 @@ class SagaMemoryFactory(POPOFactory):
 
     def application_recorder(self) -> SagaMemoryRecorder:
         return SagaMemoryRecorder()
-
-
-def predecessors_of(events: Sequence[StoredRow]) -> dict[str, int]:
-    """Return the version that has to stand before what a batch appends, for each stream that it goes on with."""
-    first: dict[str, int] = {}
-    for stream, version, _, _ in events:
-        first.setdefault(stream, version)
-    return {stream: version - 1 for stream, version in first.items() if version > 1}

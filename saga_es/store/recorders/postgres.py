@@ -16,11 +16,10 @@ from psycopg.rows import DictRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
 from saga_es.model.summary import SagaSummary
-from saga_es.store.encoding import StoredRow, row_of
+from saga_es.store.encoding import StoredRow, predecessors_of, row_of
 from saga_es.store.inbox import ClaimLost
 from saga_es.store.index import IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.connections import ConnectionLost, SagaPostgresDatastore, translated
-from saga_es.store.recorders.memory import predecessors_of
 from saga_es.store.recorders.postgres_crew import PostgresCrew
 from saga_es.store.recorders.postgres_inbox import PostgresInbox
 from saga_es.store.recorders.postgres_sql import SHOWN, STEPS, STORED, Statements

@@ -16,10 +16,9 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore, SQL
 
 from saga_es.errors import InvalidInput
 from saga_es.model.summary import SagaSummary
-from saga_es.store.encoding import StoredRow, row_of
+from saga_es.store.encoding import StoredRow, predecessors_of, row_of
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
-from saga_es.store.recorders.memory import predecessors_of
 from saga_es.store.recorders.readers import Readers, Row, connected
 from saga_es.store.recorders.sqlite_rows import Inserting, first_missing
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
