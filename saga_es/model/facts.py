@@ -52,9 +52,8 @@ def replay_facts_onto(state: SagaState, facts: Iterable[Fact]) -> SagaState:
 
 
 def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
-    said = (
-        Fields()
-    )  # all that the fold asks of an event; one for all, since no handler keeps more than its fields
+    # All that the fold asks of an event; one for all, since no handler keeps more than its fields.
+    said = Fields()
     event = cast("ev.Event", said)
     for name, fields in facts:
         handle = AS_STORED.get(name)

@@ -59,7 +59,7 @@ class Node:
     late: tuple[tuple[Op, int, int], ...]
     answered: int
 
-    def __init__(self, unmet: int = 0) -> None:
+    def __init__(self, unmet: int = 0) -> None:  # the default is for copy: compiled, __new__ calls this too
         self.status = "waiting"
         self.attempts = self.undo_attempts = self.budget_from = self.undo_budget_from = 0
         self.round = 1

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
 
@@ -30,8 +31,7 @@ class ProcessWide(Generic[N]):
         self._get, self._set, self._best = get, set_to, best
         self._lock = threading.Lock()
         self._asked: list[N] = []
-        self._before: N | None = None
-        self._ours: N | None = None
+        self._before = self._ours = get()
 
     def ask(self, number: N) -> Callable[[], None]:
         """Have it at least as good as ``number``, and return what takes that back, once."""
@@ -54,7 +54,7 @@ class ProcessWide(Generic[N]):
         return take_back
 
     def _apply(self) -> None:
-        if self._before is None or self._get() != self._ours:
+        if self._get() != self._ours:
             return  # somebody else has set it since, and knows better
         self._set(self._best([self._before, *self._asked]))
         self._ours = self._get()
@@ -93,13 +93,9 @@ COLLECTING: Final = collecting()
 
 def ask_for(thread_switch: timedelta | None, gc_threshold: int | None) -> Callable[[], None]:
     """Ask for what settings name, and return what takes all of that back."""
-    asked = [
-        *([] if thread_switch is None else [SWITCHING.ask(thread_switch.total_seconds())]),
-        *([] if gc_threshold is None else [COLLECTING.ask(gc_threshold)]),
-    ]
-
-    def take_back() -> None:
-        for back in asked:
-            back()
-
-    return take_back
+    asked = ExitStack()
+    if thread_switch is not None:
+        asked.callback(SWITCHING.ask(thread_switch.total_seconds()))
+    if gc_threshold is not None:
+        asked.callback(COLLECTING.ask(gc_threshold))
+    return asked.close

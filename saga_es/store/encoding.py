@@ -30,20 +30,13 @@ MAKE_ROW: Final = cast(
 )
 """Makes a StoredRow in half the time that its own constructor takes."""
 
-NEW: Final = object.__new__
-
 
 def row_of(event: StoredEvent) -> StoredRow:
     return StoredRow(str(event.originator_id), event.originator_version, event.topic, event.state)
 
 
 def event_of(row: StoredRow) -> StoredEvent:
-    stream, version, topic, state = row
-    event = NEW(StoredEvent)
-    event.__dict__.update(
-        originator_id=stream, originator_version=version, topic=topic, state=state
-    )  # its own constructor, frozen, takes twice as long
-    return event
+    return StoredEvent(*row)
 
 
 def predecessors_of(events: Iterable[StoredRow]) -> dict[str, int]:

@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from saga_es.model import fold
 from saga_es.runtime.settings import Settings
+from tests.support.build import IS_COMPILED
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def machine() -> str:
             (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
         )
     packages = ", ".join(f"{name} {version(name)}" for name in ("eventsourcing", "pydantic", "psycopg"))
-    ours = f"saga_es {'as Python' if fold.__file__.endswith('.py') else 'compiled'}"
+    ours = f"saga_es {'compiled' if IS_COMPILED else 'as Python'}"
     python = f"Python {platform.python_version()}"
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, {python}, {ours}, {packages}"
 

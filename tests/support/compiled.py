@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 import saga_es
-from saga_es.model import fold
-
-IS_COMPILED: Final = not fold.__file__.endswith(".py")
+from tests.support.build import IS_COMPILED
 
 counts_lines = pytest.mark.skipif(
     IS_COMPILED, reason="counts the lines of Python that run, and compiled code runs none"
