@@ -10,10 +10,13 @@ import pydantic_core
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from saga_es.authoring.fidelity import brief, in_order, is_same
+from saga_es.authoring.plain import plain_of
 from saga_es.errors import InvalidInput, PayloadTooLarge
 
 OUT_OF_DEPTH: Final = ("depth exceeded", "Circular reference", "recursion limit")
 """What pydantic says of values that are nested too deep to be looked at."""
+
+NUL: Final = b"\\u0000"
 
 
 def encode(
@@ -32,6 +35,13 @@ def encode(
         PayloadTooLarge: it has too many bytes or levels.
         InvalidInput: it is not what its annotation says, no store can hold it, or it comes back different.
     """
+    return _encoded(adapter, value, what, max_payload, max_depth)[0]
+
+
+def _encoded(
+    adapter: TypeAdapter[Any], value: object, what: str, max_payload: int, max_depth: int
+) -> tuple[JsonValue, bool]:
+    """Return the JSON, and whether the value is a plain one."""
     text = _text_of(adapter, value, what, max_depth)
     if len(text) > max_payload:
         raise PayloadTooLarge(what, size=len(text), limit=max_payload)
@@ -40,9 +50,14 @@ def encode(
     except ValueError as error:
         raise _unrecordable(error, what, max_depth) from error
     _check_depth(text, recorded, what, max_depth)
-    _check_storable(text, recorded, what)
-    _check_round_trip(adapter, value, text, what)
-    return recorded
+    plain = plain_of(adapter)
+    is_plain = plain is not None and plain.holds(value)
+    # Found by find: `in` tries each for a number first, which takes thrice as long.
+    if text.find(NUL) >= 0 or not (is_plain or (text.find(b"NaN") < 0 and text.find(b"Infinity") < 0)):
+        _check_storable(recorded, what)  # where the bytes tell to look
+    if not is_plain:
+        _check_round_trip(adapter, value, text, what)
+    return recorded, is_plain
 
 
 def encode_given(
@@ -58,8 +73,7 @@ def encode_given(
         raise InvalidInput(what, problem=in_words(error)) from error
     except RecursionError as error:
         raise PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels") from error
-    recorded = encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
-    return in_order(valid, recorded)  # it may be compared with what another process recorded
+    return _ordered(adapter, valid, what, max_payload, max_depth)
 
 
 def encode_text(
@@ -72,12 +86,21 @@ def encode_text(
         raise InvalidInput(what, problem=in_words(error)) from error
     except RecursionError as error:
         raise PayloadTooLarge(what, size=max_depth + 1, limit=max_depth, unit="levels") from error
-    recorded = encode(adapter, valid, what=what, max_payload=max_payload, max_depth=max_depth)
-    return in_order(valid, recorded)
+    return _ordered(adapter, valid, what, max_payload, max_depth)
+
+
+def _ordered(
+    adapter: TypeAdapter[Any], valid: object, what: str, max_payload: int, max_depth: int
+) -> JsonValue:
+    """Encode what may be compared with what another process recorded: sets in one order; a plain value has none."""
+    recorded, is_plain = _encoded(adapter, valid, what, max_payload, max_depth)
+    return recorded if is_plain else in_order(valid, recorded)
 
 
 def decode(adapter: TypeAdapter[Any], recorded: JsonValue) -> Any:
     """Return a fresh value from what is recorded; Any, since the adapter's type is the user's."""
+    if plain_of(adapter) is not None:  # of what JSON says as Python does; it has no alias
+        return adapter.validator.validate_python(recorded)
     # By way of text, as JSON: a recorded "2026-11-24" is a date again even where the model is strict.
     return _read(adapter, pydantic_core.to_json(recorded))
 
@@ -126,11 +149,8 @@ def _inside(value: JsonValue) -> Iterator[JsonValue]:
     return iter(value) if isinstance(value, list) else iter(())
 
 
-def _check_storable(text: bytes, recorded: JsonValue, what: str) -> None:
-    """Raise InvalidInput for what JSON, or a store's JSON, has no place for; the bytes tell whether to look."""
-    # Found by find: `in` tries each for a number first, which takes thrice as long.
-    if text.find(b"\\u0000") < 0 and text.find(b"NaN") < 0 and text.find(b"Infinity") < 0:
-        return
+def _check_storable(recorded: JsonValue, what: str) -> None:
+    """Raise InvalidInput for what JSON, or a store's JSON, has no place for."""
     waiting = [recorded]
     for value in waiting:  # grows while it is read
         if isinstance(value, float) and not math.isfinite(value):

@@ -32,7 +32,8 @@ def in_order(value: object, recorded: JsonValue) -> JsonValue:
     """Return ``recorded`` with its sets sorted: equal values are equal JSON then, in every process."""
     if isinstance(recorded, list) and issubclass(type(value), set | frozenset):
         return sorted(recorded, key=pydantic_core.to_json)
-    parts, nested = _parts(value), _nested(recorded)
+    nested = _nested(recorded)
+    parts = _parts(value) if nested else None
     if parts is None or len(parts) != len(nested):
         return recorded
     values = list(parts.values())

@@ -1,0 +1,132 @@
+"""Annotations whose values surely come back from JSON as they were, so that none has to be tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from pydantic import TypeAdapter
+
+EXACT: Final = 1 << 63
+"""Whole numbers beyond this are tried: Python itself may refuse to read as many digits."""
+
+FIELDS: Final = frozenset({"type", "fields", "model_name", "computed_fields"})
+MODEL: Final = frozenset(
+    {"type", "cls", "schema", "custom_init", "root_model", "config", "ref", "metadata", "frozen"}
+)
+CONFIG: Final = frozenset({"title", "frozen", "validate_assignment", "extra_fields_behavior"})
+FIELD: Final = frozenset({"type", "schema", "metadata", "frozen"})
+SCALARS: Final[Mapping[str, type]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "none": type(None),
+}
+
+
+class Plain:
+    """A type's values as its JSON can't change them."""
+
+    def holds(self, value: object) -> bool:
+        """Say whether a value is one of them: of these very types in all its parts, whatever made it."""
+        raise NotImplementedError
+
+
+class _Scalar(Plain):
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def holds(self, value: object) -> bool:
+        if type(value) is not self._kind:
+            return False
+        if isinstance(value, float):
+            return math.isfinite(value)
+        return not isinstance(value, int) or -EXACT < value < EXACT
+
+
+class _Perhaps(Plain):
+    def __init__(self, inner: Plain) -> None:
+        self._inner = inner
+
+    def holds(self, value: object) -> bool:
+        return value is None or self._inner.holds(value)
+
+
+class _Items(Plain):
+    def __init__(self, inner: Plain) -> None:
+        self._inner = inner
+
+    def holds(self, value: object) -> bool:
+        if type(value) is not list:
+            return False
+        items = cast("list[object]", value)
+        return all(self._inner.holds(item) for item in items)
+
+
+class _Fields(Plain):
+    def __init__(self, kind: type, fields: Mapping[str, Plain]) -> None:
+        self._kind, self._fields = kind, tuple(fields.items())
+
+    def holds(self, value: object) -> bool:
+        if type(value) is not self._kind:
+            return False
+        found = cast("dict[str, object]", value.__dict__)
+        if len(found) != len(self._fields):
+            return False
+        for name, inner in self._fields:  # noqa: SIM110 - a generator costs more than the rest
+            if name not in found or not inner.holds(found[name]):
+                return False
+        return True
+
+
+@lru_cache(maxsize=1024)
+def plain_of(adapter: TypeAdapter[Any]) -> Plain | None:
+    """Return how to know the plain values of an annotation, ``None`` where there may be none.
+
+    Plain are texts, numbers, booleans, lists of plain values, and models of plain fields that have nothing of their own
+    about them: no validator, serializer, alias, constraint, private attribute or further field. A value with a type
+    of its own anywhere in it, a subclass say, is not.
+    """
+    try:
+        return _plain(adapter.core_schema)
+    except (AttributeError, LookupError, TypeError):  # a schema that is built later, or of another form
+        return None
+
+
+def _plain(schema: Mapping[str, Any]) -> Plain | None:
+    match schema["type"]:
+        case "model":
+            return _model(schema)
+        case "nullable" if set(schema) == {"type", "schema"}:
+            inner = _plain(schema["schema"])
+            return _Perhaps(inner) if inner is not None else None
+        case "default" if "serialization" not in schema:  # is for a field that is not given: all are recorded
+            return _plain(schema["schema"])
+        case "list" if set(schema) == {"type", "items_schema"}:
+            inner = _plain(schema["items_schema"])
+            return _Items(inner) if inner is not None else None
+        case kind if kind in SCALARS and set(schema) == {"type"}:
+            return _Scalar(SCALARS[kind])
+        case _:
+            return None
+
+
+def _model(schema: Mapping[str, Any]) -> Plain | None:
+    inside, config, kind = schema["schema"], schema.get("config", {}), schema["cls"]
+    is_bare = schema.keys() <= MODEL and inside.keys() <= FIELDS and config.keys() <= CONFIG
+    if not is_bare or inside["type"] != "model-fields" or inside.get("computed_fields"):
+        return None
+    if schema.get("custom_init") or schema.get("root_model") or kind.__private_attributes__:
+        return None
+    if config.get("extra_fields_behavior") == "allow":
+        return None
+    fields: dict[str, Plain] = {}
+    for name, field in inside["fields"].items():
+        found = _plain(field["schema"]) if field.keys() <= FIELD else None
+        if found is None:
+            return None
+        fields[name] = found
+    return _Fields(kind, fields)

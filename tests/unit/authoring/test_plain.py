@@ -1,0 +1,248 @@
+"""What is known to come back the same does so, and whatever might not is tried."""
+
+import enum
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+    computed_field,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+
+from saga_es.authoring.codec import decode, encode
+from saga_es.authoring.fidelity import is_same
+from saga_es.authoring.plain import plain_of
+from saga_es.errors import InvalidInput
+
+LIMITS: dict[str, Any] = {"what": "the result of 'book'", "max_payload": 1_000_000, "max_depth": 8}
+
+
+class Line(BaseModel):
+    article: str
+    count: int = 1
+    price: float | None = None
+
+
+class Place(BaseModel):
+    street: str
+    floor: int | None
+
+
+class Order(BaseModel):
+    number: str
+    is_paid: bool
+    lines: list[Line] = []
+    place: Place | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Colour(enum.IntEnum):
+    RED = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Rarer(Line):
+    grade: int = 0
+
+
+class Stripped(BaseModel):
+    text: str
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+
+class Strict(BaseModel):
+    text: str
+
+    model_config = ConfigDict(strict=True)
+
+
+class Open(BaseModel):
+    text: str
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Private(BaseModel):
+    text: str
+    _lock: object = PrivateAttr(default=None)
+
+
+class Own(BaseModel):
+    text: str
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+class After(BaseModel):
+    text: str
+
+    def model_post_init(self, context: Any, /) -> None:
+        self.text = self.text.strip()
+
+
+class Validated(BaseModel):
+    text: str
+
+    @model_validator(mode="after")
+    def look(self) -> "Validated":
+        return self
+
+
+class Written(BaseModel):
+    text: str
+
+    @field_serializer("text")
+    def write(self, text: str) -> str:
+        return text.upper()
+
+
+class WrittenWhole(BaseModel):
+    text: str
+
+    @model_serializer
+    def write(self) -> dict[str, str]:
+        return {"text": self.text.upper()}
+
+
+class Reckoned(BaseModel):
+    text: str
+
+    @computed_field
+    def length(self) -> int:
+        return len(self.text)
+
+
+class Aliased(BaseModel):
+    text: str = Field(alias="Text")
+
+
+class Hidden(BaseModel):
+    text: str = Field(exclude=True, default="")
+
+
+class Tree(BaseModel):
+    text: str
+    branches: list["Tree"] = []
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Stripped, Strict, Open, Private, Own, After, Validated, Written, WrittenWhole, Reckoned, Aliased, Hidden, Tree,
+        RootModel[str], Colour, bytes, object, dict[str, int], tuple[int, ...], set[int], Literal["a"], int | str,
+        Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(str.strip)], list[Stripped],
+        Stripped | None,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_has_something_of_its_own_is_not_plain(annotation):
+    assert plain_of(TypeAdapter(annotation)) is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (str, Text("a")),
+        (int, Colour.RED),
+        (int, True),
+        (int, 1 << 63),
+        (float, 1),
+        (float, float("nan")),
+        (bool, 1),
+        (Line, Rarer(article="a")),
+        (Line, Line.model_construct(article=1)),
+        (Line, Line.model_construct(article=Text("a"), count=1, price=None)),
+        (Line, Line.model_construct(price=1.0)),
+        (Line, {"article": "a", "count": 1, "price": None}),
+        (list[Line], (Line(article="a"),)),
+        (Order, Order.model_construct(number="1", is_paid=True, lines=[Rarer(article="a")], place=None)),
+        (str | None, 1),
+    ],
+    ids=repr,
+)
+def test_a_value_of_another_type_somewhere_is_not_plain(annotation, value):
+    plain = plain_of(TypeAdapter(annotation))
+    assert plain is not None
+    assert not plain.holds(value)
+
+
+integers = st.integers() | st.integers(min_value=-(1 << 65), max_value=1 << 65)
+lines = st.builds(Line, article=st.text(), count=integers, price=st.none() | st.floats())
+places = st.builds(Place, street=st.text(), floor=st.none() | integers)
+orders = st.builds(
+    Order,
+    number=st.text(),
+    is_paid=st.booleans(),
+    lines=st.lists(lines, max_size=3),
+    place=st.none() | places,
+)
+PLAIN: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    (str, st.text()),
+    (int, integers),
+    (bool, st.booleans()),
+    (float, st.floats()),
+    (None, st.none()),
+    (list[int], st.lists(integers)),
+    (Line, lines),
+    (Order, orders),
+    (list[Order], st.lists(orders, max_size=3)),
+    (Order | None, st.none() | orders),
+]
+
+
+@pytest.mark.parametrize(("annotation", "values"), PLAIN, ids=[str(annotation) for annotation, _ in PLAIN])
+@given(data=st.data())
+def test_what_is_plain_comes_back_the_same(annotation, values, data):
+    adapter, value = TypeAdapter(annotation), data.draw(values)
+    plain = plain_of(adapter)
+    assert plain is not None
+    if not plain.holds(value):
+        return
+    try:
+        recorded = encode(adapter, value, **LIMITS)
+    except InvalidInput:  # NUL
+        return
+    back = decode(adapter, recorded)
+    assert is_same(back, value)
+    assert back == adapter.validate_json(adapter.dump_json(value, round_trip=True))
+
+
+@given(recorded=st.recursive(
+    st.none() | st.booleans() | integers | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.sampled_from(["article", "count", "price", "number", "is_paid", "lines"]), inner),
+    max_leaves=6,
+))  # fmt: skip
+def test_what_an_older_program_recorded_is_read_as_from_json(recorded):
+    text = TypeAdapter[Any](object).dump_json(recorded)
+    for annotation, _ in PLAIN:
+        adapter = TypeAdapter(annotation)
+        assert read(partial(decode, adapter, recorded)) == read(partial(adapter.validate_json, text))
+
+
+def read(make: Callable[[], Any]) -> Any:
+    """Return what comes, or that it was refused."""
+    try:
+        return make()
+    except ValidationError:
+        return ValidationError
