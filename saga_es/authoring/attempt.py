@@ -47,14 +47,14 @@ class Attempt:
         Raises:
             LookupError: it runs in none.
         """
-        found = _CURRENT.get(None)
+        found = CURRENT.get(None)
         if found is None:
             raise LookupError(
                 "Attempt.current() was called outside a step; it works inside steps, compensations and probes only"
             )
         if not isinstance(found, Attempt):  # nobody has asked for it in this context before
             found = cls.of(found)
-            enter(found)
+            CURRENT.set(found)
         return found
 
     @classmethod
@@ -73,9 +73,5 @@ class Attempt:
         )
 
 
-_CURRENT: ContextVar[Attempt | RunAttempt | None] = ContextVar("saga_es_attempt", default=None)
-
-
-def enter(attempt: Attempt | RunAttempt) -> None:
-    """Make this attempt the current one for the rest of this context, which is the call's own copy."""
-    _CURRENT.set(attempt)
+CURRENT: ContextVar[Attempt | RunAttempt | None] = ContextVar("saga_es_attempt", default=None)
+"""What runs: whoever makes a call sets it, for the rest of the context, which is the call's own copy."""

@@ -157,6 +157,9 @@ class Dispatcher:
         What is cancelled here is not reported: it is issued again at the next entry. Threads are left alone.
         """
         self._draining = True
+        for flight in self._all:
+            for leg in flight.legs:
+                leg.see_off()  # whoever ends the loop cancels what has not begun, too
         await self._until(lambda: self._owed == 0, patience)
         self.close()
         await self._until(lambda: self._tasks == 0, UNWINDING)
@@ -164,10 +167,14 @@ class Dispatcher:
     def close(self) -> None:
         """Begin nothing more, report nothing more, and cancel the coroutines in flight."""
         self._draining = True
-        for flight in (*self._flights.values(), *self._outlived):
+        for flight in self._all:
             self._silence(flight)
             for leg in flight.legs:
                 leg.cancel()
+
+    @property
+    def _all(self) -> tuple[Flight, ...]:
+        return (*self._flights.values(), *self._outlived)
 
     async def _until(self, condition: Callable[[], bool], patience: timedelta) -> None:
         if condition():
@@ -192,19 +199,32 @@ class Dispatcher:
         if leg.exchange.blocks:
             context.run(self._threads.submit, leg.make, partial(self._returned, flight, leg))
             return
-        leg.task = self._loop.create_task(leg.fly(), context=context)
+        leg.land = land = flight.landed if leg is flight else partial(self.landed, flight, leg)
+        # The task's name is for whoever debugs a loop; one that asyncio makes up costs more, and says less.
+        leg.task = self._loop.create_task(leg.fly(land), name=flight.attempt.key, context=context)
         self._tasks += 1
-        landed = flight.landed if leg is flight else partial(self.landed, flight, leg)
-        leg.task.add_done_callback(landed, context=self._context)
 
     def _returned(self, flight: Flight, leg: Leg, answer: Answer | None, error: BaseException | None) -> None:
         self._end(flight, leg, answer if error is None else error)
 
-    def landed(self, flight: Flight, leg: Leg, task: asyncio.Task[Answer | BaseException], /) -> None:
-        """A leg's coroutine has ended: for the flight to call."""
+    def landed(self, flight: Flight, leg: Leg, answer: Answer | BaseException | None, /) -> None:
+        """A leg's coroutine has ended: for the leg to call, at the end of its task.
+
+        An order to exit passes through no task, and an eager task comes here before it is known: both a turn later.
+        """
+        leg.land = None  # it holds the flight that holds it
+        if leg.task is None or isinstance(answer, (KeyboardInterrupt, SystemExit)):
+            self._loop.call_soon(self._landed, flight, leg, answer, context=self._context)
+            return
+        try:
+            self._context.run(self._landed, flight, leg, answer)
+        except Exception as error:  # noqa: BLE001 - ours, not the step's: its task ends well
+            context = {"message": "what follows an attempt's answer raised", "exception": error}
+            self._loop.call_exception_handler(context)
+
+    def _landed(self, flight: Flight, leg: Leg, answer: Answer | BaseException | None) -> None:
         self._tasks -= 1
         self._look_round()
-        answer = None if task.cancelled() else task.exception() or task.result()
         if leg.is_suspect:
             # A loop that is being closed is gone by then; a step that cancelled itself has failed.
             due = self._timers.now() + UNWINDING
@@ -217,7 +237,7 @@ class Dispatcher:
         leg.is_running = False
         before = self.in_flight
         try:
-            if isinstance(answer, KeyboardInterrupt | SystemExit):
+            if isinstance(answer, (KeyboardInterrupt, SystemExit)):
                 self._silence(flight)
                 self._fatal(answer)
                 return

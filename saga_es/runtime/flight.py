@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -16,10 +17,14 @@ from saga_es.transport.port import Exchange
 Answer = Succeeded | Failed
 
 
+Landed = Callable[[Answer | BaseException | None], None]
+"""Takes what a leg's coroutine came to: its answer, an order to exit or what nobody expects, ``None`` if cancelled."""
+
+
 class Ground(Protocol):
     """Where a flight comes down: the dispatcher."""
 
-    def landed(self, flight: Flight, leg: Leg, task: asyncio.Task[Answer | BaseException], /) -> None:
+    def landed(self, flight: Flight, leg: Leg, answer: Answer | BaseException | None, /) -> None:
         """A leg's coroutine has ended."""
 
     def timed_out(self, flight: Flight, /) -> None:
@@ -30,19 +35,22 @@ class Leg:
     """One call of a user's function.
 
     Attributes:
-        task: where it is a coroutine; ``None`` in a thread.
+        task: where it is a coroutine; ``None`` in a thread, and until it is made.
+        land: told when the coroutine has ended.
+        has_begun: the coroutine; one that is cancelled before is never told so.
         is_cancelled: by the engine, so that a CancelledError is no answer.
         is_suspect: its task was cancelled, and not by the engine: by the step itself, or by a loop that is
             being closed under us.
     """
 
-    __slots__ = ("exchange", "is_cancelled", "is_running", "is_suspect", "task")
+    __slots__ = ("exchange", "has_begun", "is_cancelled", "is_running", "is_suspect", "land", "task")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.task: asyncio.Task[Answer | BaseException] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.land: Landed | None = None
         self.is_running = True
-        self.is_cancelled = self.is_suspect = False
+        self.has_begun = self.is_cancelled = self.is_suspect = False
 
     def cancel(self) -> None:
         """Cancel a coroutine, and keep a thread's call from beginning if it still waits for a thread."""
@@ -50,22 +58,40 @@ class Leg:
             self.is_cancelled = True
             if self.task is not None:
                 self.task.cancel()
+                self.see_off()
+
+    def see_off(self) -> None:
+        """Land a coroutine that can't do it by itself: one that may be cancelled before it begins."""
+        if self.task is not None and not self.has_begun:
+            self.task.add_done_callback(self._is_over)
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        if not self.has_begun and self.land is not None:
+            self.has_begun = True
+            self.land(None if task.cancelled() else task.exception())
 
     def make(self) -> Answer | None:
         """Make the call in this thread; ``None`` if its time was over before a thread was free."""
         return None if self.is_cancelled else self.exchange.made()
 
-    async def fly(self) -> Answer | BaseException:
-        """Make the call on the loop; an order to exit is returned, so that it passes through no task."""
+    async def fly(self, land: Landed) -> None:
+        """Make the call on the loop, and land in the same breath: a callback of the task's would cost another turn."""
+        self.has_begun = True
+        answer: Answer | BaseException | None = None
         try:
-            return await self.exchange.awaited()
+            answer = await self.exchange.awaited()
         except asyncio.CancelledError as error:
-            if self.is_cancelled:
-                raise
-            self.is_suspect = self.task is not None and self.task.cancelling() > 0
-            return self.exchange.failed(error)
-        except (KeyboardInterrupt, SystemExit) as error:
-            return error
+            if not self.is_cancelled:
+                self.is_suspect = self.task is not None and self.task.cancelling() > 0
+                answer = self.exchange.failed(error)
+        except GeneratorExit:
+            # A step's own, and then the task ends of it; or nobody drives this coroutine any more.
+            self.has_begun = False
+            self.see_off()
+            raise
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - the ground's to sort out
+            answer = error
+        land(answer)
 
 
 class Flight(Leg):
@@ -106,8 +132,8 @@ class Flight(Leg):
         self.timer: Timer | None = None
         self.is_over = self.is_silent = False
 
-    def landed(self, task: asyncio.Task[Answer | BaseException]) -> None:
-        self.ground.landed(self, self, task)
+    def landed(self, answer: Answer | BaseException | None) -> None:
+        self.ground.landed(self, self, answer)
 
     def time_out(self) -> None:
         self.ground.timed_out(self)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from saga_es.authoring.attempt import Attempt, enter
+from saga_es.authoring.attempt import CURRENT, Attempt
 from saga_es.authoring.bindings import Call, SagaBindings, StepBinding
 from saga_es.authoring.codec import decode, encode
 from saga_es.errors import DefinitionError, PayloadTooLarge, Rejected
@@ -115,28 +116,27 @@ class LocalExchange:
         """Return what decodes each argument."""
         if self.attempt.op == "compensation":
             return [self.bindings.input, self.step.result]
-        if self.is_probe:
+        if self.is_probe or not self.step.needs:
             return [self.bindings.input]
         return [self.bindings.input, *map(self.bindings.adapter, self.step.needs)]
 
     def _called(self, values: Sequence[object]) -> object:
         function = self.function
         if not function.takes_attempt:
-            enter(self.attempt)
+            CURRENT.set(self.attempt)
             return function.function(*values)
-        enter(attempt := Attempt.of(self.attempt))
+        CURRENT.set(attempt := Attempt.of(self.attempt))
         return function.function(*values, attempt=attempt)
 
     def _answer(self, returned: object) -> Succeeded | Failed:
         """Return the result as JSON; what can't be recorded is no success, and no rejection either."""
         if self.attempt.op == "compensation":
             return Succeeded(None)
-        what = f"the result of {self.attempt.step!r}"
         try:
             value = encode(
                 self.step.result,
                 returned,
-                what=what,
+                what=_result_of(self.attempt.step),
                 max_payload=self.limits.max_payload,
                 max_depth=self.limits.max_depth,
             )
@@ -145,6 +145,11 @@ class LocalExchange:
         except Exception as error:  # noqa: BLE001 - a user's serializer may raise anything
             return Failed(problem_of(error, ProblemKind.ERROR))
         return Succeeded(value)
+
+
+@lru_cache(maxsize=1024)
+def _result_of(step: str) -> str:
+    return f"the result of {step!r}"
 
 
 class LocalTransport:

@@ -2,7 +2,7 @@ import contextvars
 
 import pytest
 
-from saga_es.authoring.attempt import Attempt, enter
+from saga_es.authoring.attempt import CURRENT, Attempt
 
 
 @pytest.mark.promise("call.Attempt.current")
@@ -16,7 +16,7 @@ def test_inside_it_is_the_one_that_was_entered():
     attempt = Attempt.stand_in("book_plane", "compensation")
 
     def inside() -> Attempt:
-        enter(attempt)
+        CURRENT.set(attempt)
         return Attempt.current()
 
     assert contextvars.Context().run(inside) is attempt

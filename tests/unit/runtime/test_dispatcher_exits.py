@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from saga_es.model.commands import Failed
+from saga_es.model.effects import CancelAttempt
 from saga_es.model.problem import ProblemKind
 from saga_es.runtime.dispatcher import Dispatcher, Report
 from saga_es.runtime.threads import DaemonThreads
@@ -58,6 +59,57 @@ def test_a_step_that_cancels_its_own_task_has_failed():
         await airport.clock.advance(SECOND)
         assert airport.kinds() == ["error"]
         assert airport.dispatcher.in_flight == 0
+
+    at_airport(story)
+
+
+def test_a_call_that_whoever_ends_the_loop_cancels_before_it_begins_holds_up_nobody():
+    async def story(airport: Airport) -> None:
+        airport.run(attempt(), saga(hang))
+        (flight,) = airport.dispatcher._flights.values()
+        assert flight.task is not None
+        flight.task.cancel()
+        await airport.dispatcher.drain(timedelta(hours=1))
+        assert airport.reports == []
+        assert airport.dispatcher.in_flight == airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+def test_a_call_that_is_stopped_before_it_begins_gives_its_place_back():
+    async def story(airport: Airport) -> None:
+        airport.run(attempt(), saga(hang))
+        airport.dispatcher.cancel(CancelAttempt("s", "fly", 1))
+        await airport.empty()
+        assert airport.kinds() == ["cancelled"]
+        assert airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks before Python 3.12")
+def test_an_eager_task_lands_too():
+    async def story(airport: Airport) -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        airport.run(attempt("a"), probed_by(failing(ValueError("no"))))
+        await airport.empty()
+        assert len(airport.reports) == 1
+        assert airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+def test_nothing_of_a_flight_waits_for_the_garbage_collector():
+    async def story(airport: Airport) -> None:
+        async def fly(_: str) -> int:
+            return 0
+
+        airport.run(attempt(), saga(fly))
+        (flight,) = airport.dispatcher._flights.values()
+        await airport.empty()
+        await asyncio.sleep(0)
+        assert airport.kinds() == ["succeeded 0"]
+        assert sys.getrefcount(flight) == 2  # ours, and the call's
 
     at_airport(story)
 
