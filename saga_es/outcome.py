@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from saga_es.errors import InvalidInput, SagaFailed
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.problem import Problem
+from saga_es.model.standing import ending_of, residue_of, results_of, status_of
 from saga_es.model.state import SagaState
 
 
@@ -57,23 +58,11 @@ def outcome_of(state: SagaState, decode: Callable[[str, JsonValue], object]) -> 
     Raises:
         InvalidInput: the saga has not ended.
     """
-    ending = state.ending
+    fold = state.fold
+    ending = ending_of(fold)
     if ending is None:
         raise InvalidInput(
             f"the outcome of saga {state.saga_id!r}", problem=f"it has none yet, it is {state.status.value}"
         )
-    return Outcome(
-        saga_id=state.saga_id,
-        status=state.status,
-        ending=ending,
-        results={name: decode(name, recorded) for name, recorded in _recorded_results(state)},
-        cause=state.cause,
-        residue=state.residue,
-    )
-
-
-def _recorded_results(state: SagaState) -> Iterator[tuple[str, JsonValue]]:
-    fold = state.fold
-    for name, node in zip(fold.plan.names, fold.nodes, strict=True):
-        if node.done or node.status == "received":
-            yield name, node.result
+    results = {name: decode(name, recorded) for name, recorded in results_of(fold)}
+    return Outcome(fold.saga_id, status_of(fold), ending, results, fold.cause, residue_of(fold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -10,7 +11,7 @@ from saga_es.model.base import record
 from saga_es.model.events import Op
 
 
-@record
+@dataclass(init=False, unsafe_hash=True)
 class RunAttempt:
     """Make a call whose dispatch is recorded.
 
@@ -25,6 +26,10 @@ class RunAttempt:
         doubtful: an earlier attempt has no definite answer, so a rejection of this one is not definite.
     """
 
+    __slots__ = (
+        "absent", "action_key", "arguments", "deadline", "doubtful", "key", "number", "op", "round", "saga_id", "step",
+    )  # fmt: skip
+
     saga_id: str
     step: str
     op: Op
@@ -36,6 +41,26 @@ class RunAttempt:
     arguments: tuple[JsonValue, ...]
     absent: int
     doubtful: bool
+
+    # Written out, since what a dataclass makes of it is never compiled: one is made for every call.
+    def __init__(  # noqa: PLR0917 - a record's fields
+        self,
+        saga_id: str,
+        step: str,
+        op: Op,
+        round: int,  # noqa: A002 - the field's name
+        number: int,
+        key: str,
+        action_key: str,
+        deadline: datetime | None,
+        arguments: tuple[JsonValue, ...],
+        absent: int,
+        *,
+        doubtful: bool,
+    ) -> None:
+        self.saga_id, self.step, self.op, self.round, self.number = saga_id, step, op, round, number
+        self.key, self.action_key, self.deadline, self.arguments = key, action_key, deadline, arguments
+        self.absent, self.doubtful = absent, doubtful
 
 
 @record

