@@ -42,7 +42,7 @@ class Settings(Frozen):
     max_depth: Annotated[int, Field(ge=1)] = 64
     migrate: bool | None = None
     poll: PositiveDelta = timedelta(milliseconds=50)
-    thread_switch: PositiveDelta | None = timedelta(microseconds=300)
+    thread_switch: PositiveDelta | None = timedelta(microseconds=800)
     gc_threshold: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = 10_000
 
     def defaults(self) -> Defaults:

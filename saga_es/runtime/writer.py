@@ -190,7 +190,7 @@ class Writer:
         jobs: list[Job] = []
         with suppress(Empty):
             while True:
-                item = self._inbox.get(block=wait)
+                item = self._inbox.get() if wait else self._inbox.get_nowait()
                 wait = False
                 if isinstance(item, Job):
                     jobs.append(item)

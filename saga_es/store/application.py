@@ -31,6 +31,7 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.batch import rows_of
 from saga_es.store.crew import Crew, CrewRows
 from saga_es.store.encoding import StoredRow, row_of
 from saga_es.store.inbox import Inbox, InboxRows
@@ -55,7 +56,7 @@ class SagaRecorder(Protocol):
     def release(self) -> None: ...
     def insert_batch(
         self, events: Sequence[StoredRow], rows: Sequence[IndexRow], beside: Beside = NOTHING
-    ) -> Sequence[int]: ...
+    ) -> object: ...
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None: ...
     def select_events(
         self, originator_id: str, *, gt: int | None = None, lte: int | None = None
@@ -169,33 +170,17 @@ class SagaApplication(Application[str]):
         epoch: int | None = None,
         claims: tuple[int, ...] = (),
     ) -> Append:
-        last, encode = expected_version, self._map.encode
-        stored: list[StoredRow] = []
-        for recorded in events:
-            last += 1
-            if recorded.version != last:
-                versions = [recorded.version for recorded in events]
-                problem = f"versions {versions} do not follow {expected_version} one by one"
-                raise InvalidInput(f"the append to {saga_id!r}", problem=problem)
-            stored.append(encode(saga_id, recorded))
-        return Append(saga_id, expected_version, tuple(stored), summary, is_open, shard, epoch, claims)
+        stored = self._map.encode_all(saga_id, expected_version, events)
+        return Append(saga_id, expected_version, stored, summary, is_open, shard, epoch, claims)
 
     def append(self, batch: Sequence[Append]) -> None:
-        last: dict[str, int] = {}
-        for append in batch:
-            if last.get(append.saga_id, append.expected_version) != append.expected_version:
-                raise VersionConflict(append.saga_id, expected=append.expected_version)
-            last[append.saga_id] = append.expected_version + len(append.events)
-        rows = {
-            it.saga_id: IndexRow(it.summary, it.is_open, it.shard) for it in batch if it.summary is not None
-        }
-        events = [event for append in batch for event in append.events]
+        events, rows = rows_of(batch)
         try:
             with self._reaching():
                 if self._crew is None:
-                    self._log.insert_batch(events, [*rows.values()])
+                    self._log.insert_batch(events, rows)
                 else:
-                    self._log.insert_batch(events, [*rows.values()], _beside(batch))
+                    self._log.insert_batch(events, rows, _beside(batch))
         except IntegrityError as error:
             guilty = self._first_past(batch)
             raise VersionConflict(guilty.saga_id, expected=guilty.expected_version) from error

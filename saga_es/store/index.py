@@ -40,16 +40,17 @@ class IndexRow:
     def values(self) -> tuple[Value, ...]:
         """Return the values of ``COLUMNS``."""
         it = self.summary
+        changed = micros(it.changed_at)
         return (
             it.saga_id,
             it.definition,
             it.definition_version,
-            it.status.value,
-            it.ending.value if it.ending else None,
+            it.status._value_,  # as it is kept: `value` is looked up through two functions
+            it.ending._value_ if it.ending else None,
             storable(it.parked),
             self.is_open,
-            micros(it.started_at),
-            micros(it.changed_at),
+            changed if it.started_at is it.changed_at else micros(it.started_at),
+            changed,
         )
 
     def with_parked(self, reason: str | None, at: int) -> IndexRow:

@@ -92,7 +92,9 @@ class SagaMapper(Mapper[str]):
             if kind.schema_version == 1
         }
         self._is_plain = self.cipher is None and self.compressor is None
-        self.encode: Final = Encoder(None if self._is_plain else self._wrap).encode
+        encoder = Encoder(None if self._is_plain else self._wrap)
+        self.encode: Final = encoder.encode
+        self.encode_all: Final = encoder.encode_all
 
     def decode_stream(self, saga_id: str, rows: Sequence[Row], *, after: int = 0) -> tuple[Recorded, ...]:
         """Return the events of a stream's rows, validated, or raise StoredEventError for the first that is none.
@@ -208,7 +210,7 @@ class SagaMapper(Mapper[str]):
 
     def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredRow:
         value: dict[str, JsonValue] = definition.to_json_value()
-        return StoredRow(stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value)))
+        return stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value))
 
     def decode_definition(self, stored: StoredEvent) -> SagaDefinition:
         """Return the plan of a row, validated, or raise StoredEventError."""

@@ -99,7 +99,7 @@ def _task(
         stock=place.stock,
         raw=place.raw,
         dbos=place.dbos,
-        events=[(event.originator_version, event.topic, event.state.decode()) for event in events],
+        events=[(version, topic, state.decode()) for _, version, topic, state in events],
     )
 
 
@@ -166,7 +166,7 @@ def main(given: Sequence[str] | None = None) -> int:
         measured = measure(stores, plan, events)
         seconds = min(plan.seconds, REPLAY_SECONDS)
         replays = replaying.measure(stores, seconds=seconds, repetitions=plan.repetitions)
-    bytes_of = {key: sum(len(event.state) for event in each) for key, each in events.items()}
+    bytes_of = {key: sum(len(state) for _, _, _, state in each) for key, each in events.items()}
     stored = showing.payloads(bytes_of, measured)
     bars = bars_of(measured, replays)
     for part in (stored, showing.table(measured), replays, bars):

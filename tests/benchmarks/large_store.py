@@ -86,8 +86,8 @@ class Postgres:
         self._db = psycopg.connect(dsn, autocommit=True)
 
     def sagas(self, prefix: str, count: int, events: Sequence[StoredRow], *, status: str) -> None:
-        topics = [event.topic for event in events]
-        states = [event.state.decode() for event in events]
+        topics = [topic for _, _, topic, _ in events]
+        states = [state.decode() for _, _, _, state in events]
         self._db.execute(
             f"INSERT INTO saga_log ({COLUMNS}) SELECT id, version, topic,"
             f" convert_to(replace(state, '{TEMPLATE}', id), 'UTF8')"
@@ -117,8 +117,7 @@ class Sqlite:
 
     def sagas(self, prefix: str, count: int, events: Sequence[StoredRow], *, status: str) -> None:
         templates = [
-            (event.originator_version, event.topic, event.state.partition(TEMPLATE.encode()))
-            for event in events
+            (version, topic, state.partition(TEMPLATE.encode())) for _, version, topic, state in events
         ]
         ids = [f"{prefix}-{number:08d}" for number in range(1, count + 1)]
         self._db.execute("BEGIN IMMEDIATE")

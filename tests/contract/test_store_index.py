@@ -153,3 +153,5 @@ def test_an_exceptions_words_are_stored_whatever_they_are(store):
     assert "ü" in kept
     store.set_parked("trip-42", "x\0", at=NOON)
     assert store.summary("trip-42").parked.startswith("x")
+    put(store, "trip-43", history(1), parked="0")
+    assert store.summary("trip-43").parked == "0"

@@ -16,12 +16,12 @@ def lines(values: Iterable[object]) -> str:
 
 def values_of(events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> dict[str, object]:
     """Return the events' columns, and the index rows' where there are any."""
-    states = [event.state for event in events]
+    states = [state for _, _, _, state in events]
     sizes = [len(state) for state in states]
     values: dict[str, object] = {
-        "ids": "\n".join([event.originator_id for event in events]),
-        "versions": lines([event.originator_version for event in events]),
-        "topics": "\n".join([event.topic for event in events]),
+        "ids": "\n".join([stream for stream, _, _, _ in events]),
+        "versions": lines([version for _, version, _, _ in events]),
+        "topics": "\n".join([topic for _, _, topic, _ in events]),
         "states": b"".join(states),  # one after another, and cut apart by the server
         "begins": lines([*accumulate(sizes, initial=1)][:-1]),
         "sizes": lines(sizes),

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
@@ -20,7 +20,7 @@ from saga_es.store.encoding import StoredRow, predecessors_of, row_of
 from saga_es.store.index import CHANGING, COLUMNS, IndexRow, Wanted, row_from, storable, summary_from
 from saga_es.store.recorders.file_place import FilePlace
 from saga_es.store.recorders.readers import Readers, Row, connected
-from saga_es.store.recorders.sqlite_rows import Inserting, first_missing
+from saga_es.store.recorders.sqlite_rows import Inserting, bound_events, bound_rows, first_missing
 from saga_es.store.schema import SCHEMA_VERSION, steps_from
 
 BUSY_SECONDS: Final = 2
@@ -37,12 +37,17 @@ HAS_VERSION: Final = "SELECT 1 FROM sqlite_master WHERE name = 'saga_schema'"
 OPEN: Final = "(is_open OR :reason IS NULL)"
 """An ended saga is not shown as parked, however late somebody says so."""
 
-EVENTS: Final = Inserting(f"INSERT INTO saga_log ({STORED})", 4)
+EVENTS: Final = Inserting(f"INSERT INTO saga_log ({STORED})", [f"column{place}" for place in range(1, 5)])
 INDEX_ROWS: Final = Inserting(
     f"INSERT INTO saga_index ({SHOWN})",
-    len(COLUMNS),
+    [
+        f"nullif(column{place}, 0)" if name in ("ending", "parked") else f"column{place}"
+        for place, name in enumerate(COLUMNS, start=1)
+    ],
     "ON CONFLICT (saga_id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in CHANGING),
 )
+KNOWN: Final = 4096
+"""Of how many streams is remembered where they end; of others SQLite is asked."""
 
 # The rowid is the notification id. It is declared: VACUUM renumbers those that are not.
 LOG: Final = """
@@ -88,6 +93,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         self._writer: sqlite3.Connection | None = None
         self._data_version: int | None = None
         self._place: FilePlace | None = None
+        self._ends: dict[str, int] = {}  # the last versions of streams that were written here
 
     # -- schema --------------------------------------------------------------------------------------
 
@@ -136,34 +142,56 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append events; IntegrityError where a version is taken or leaves a gap."""
-        return self.insert_batch([*map(row_of, stored_events)], ())
+        last = self._insert([*map(row_of, stored_events)], (), tells_last=True)
+        return list(range(last - len(stored_events) + 1, last + 1))
 
-    def insert_batch(self, events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> Sequence[int]:
-        """Write events and index rows, or nothing; return the events' places in the log."""
-        shown = [row.values() for row in rows]
-        with self._writing() as db:
-            missing = first_missing(db, predecessors_of(events))
+    def insert_batch(self, events: Sequence[StoredRow], rows: Sequence[IndexRow]) -> None:
+        """Write events and index rows, or nothing."""
+        self._insert(events, rows)
+
+    def _insert(
+        self, events: Sequence[StoredRow], rows: Sequence[IndexRow], *, tells_last: bool = False
+    ) -> int:
+        """Write them, and return the last event's place in the log if asked to."""
+        values, shown = bound_events(events), bound_rows(rows)
+        unknown = self._unknown(predecessors_of(events))
+        with self._writing(begins=bool(unknown) or not events) as db:
+            missing = first_missing(db, unknown)
             if missing is not None:
                 raise IntegrityError(f"version {missing[1]} of {missing[0]!r} is not recorded")
-            EVENTS.insert(db, events)
-            last = db.lastrowid or 0
+            EVENTS.insert(db, values)
+            last: int = db.execute("SELECT last_insert_rowid()").fetchone()[0] if tells_last else 0
             INDEX_ROWS.insert(db, shown)
-        return list(range(last - len(events) + 1, last + 1))
+        self._remember(events)
+        return last
+
+    def _unknown(self, versions: Mapping[str, int]) -> dict[str, int]:
+        """Return those that were not written here: what was stays written."""
+        known = self._ends
+        return {stream: version for stream, version in versions.items() if known.get(stream, 0) < version}
+
+    def _remember(self, events: Sequence[StoredRow]) -> None:
+        if len(self._ends) > KNOWN:
+            self._ends.clear()
+        self._ends.update([(event[0], event[1]) for event in events])
 
     def update_parked(self, saga_id: str, reason: str | None, at: int) -> None:
         values = {"saga_id": saga_id, "reason": storable(reason), "at": at}
         update = "UPDATE saga_index SET parked = :reason, changed_at = :at"
-        with self._writing() as db:
+        with self._writing(begins=False) as db:
             db.execute(f"{update} WHERE saga_id = :saga_id AND parked IS NOT :reason AND {OPEN}", values)
 
     @contextmanager
-    def _writing(self) -> Generator[sqlite3.Cursor]:
+    def _writing(self, *, begins: bool = True) -> Generator[sqlite3.Cursor]:
+        """Run a transaction; where the first statement is an INSERT or UPDATE, it need not begin it by a call more."""
         with self._write_lock, translated():
-            db = self._write_connection().cursor()
+            connection = self._write_connection()
+            db = connection.cursor()
             try:
-                db.execute("BEGIN IMMEDIATE")
+                if begins:
+                    db.execute("BEGIN IMMEDIATE")
                 yield db
-                db.execute("COMMIT")
+                connection.commit()
                 db.close()
             except BaseException as error:
                 with suppress(sqlite3.Error):
@@ -178,6 +206,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
             made = connected(self._path, self._busy_seconds)
             try:
                 turn_to_wal(made, self._busy_seconds)
+                made.isolation_level = "IMMEDIATE"  # of what sqlite3 begins for an INSERT
                 # In WAL mode less than FULL may lose the last commits with the power: no speed is worth that.
                 made.execute("PRAGMA synchronous=FULL")
             except BaseException:

@@ -129,7 +129,7 @@ def threshold() -> Iterator[int]:
 
 @pytest.mark.promise("field.Settings.thread_switch")
 @pytest.mark.parametrize(
-    ("settings", "inside"), [(Settings(), 0.0003), (Settings(thread_switch=None), 0.007)]
+    ("settings", "inside"), [(Settings(), 0.0008), (Settings(thread_switch=None), 0.007)]
 )
 def test_an_engine_shortens_it_while_it_is_entered(interval: float, settings: Settings, inside: float):
     async def main() -> float:

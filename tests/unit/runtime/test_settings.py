@@ -25,7 +25,7 @@ DEFAULTS = {
     "max_depth": 64,
     "migrate": None,
     "poll": timedelta(milliseconds=50),
-    "thread_switch": timedelta(microseconds=300),
+    "thread_switch": timedelta(microseconds=800),
     "gc_threshold": 10_000,
 }
 MARKED = [pytest.param(name, marks=pytest.mark.promise(f"field.Settings.{name}")) for name in DEFAULTS]
