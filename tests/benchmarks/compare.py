@@ -48,6 +48,7 @@ class Plan:
     cases: Sequence[str]
     concurrencies: Sequence[int]
     with_dbos: bool
+    uvloop: bool
 
 
 async def recorded(stores: Sequence[Place], cases: Sequence[str]) -> Events:
@@ -78,7 +79,7 @@ def measure(stores: Sequence[Place], plan: Plan, events: Events) -> Measured:
                         case=case,
                         who=who,
                         concurrent=concurrent,
-                        seconds=plan.seconds,
+                        plan=plan,
                     )
                     measured.runs[place.name, case, who, concurrent].append(in_a_process(task))
         took = time.perf_counter() - began
@@ -87,19 +88,20 @@ def measure(stores: Sequence[Place], plan: Plan, events: Events) -> Measured:
 
 
 def _task(
-    place: Place, events: Sequence[StoredRow], *, case: str, who: str, concurrent: int, seconds: float
+    place: Place, events: Sequence[StoredRow], *, case: str, who: str, concurrent: int, plan: Plan
 ) -> Task:
     return Task(
         who=who,
         store=place.name,
         case=case,
         concurrent=concurrent,
-        seconds=seconds,
+        seconds=plan.seconds,
         address=place.address,
         stock=place.stock,
         raw=place.raw,
         dbos=place.dbos,
         events=[(version, topic, state.decode()) for _, version, topic, state in events],
+        uvloop=plan.uvloop,
     )
 
 
@@ -125,6 +127,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there, as SVG or PNG")
     parser.add_argument("--without-dbos", action="store_true", help="even where it is installed")
+    parser.add_argument("--uvloop", action="store_true", help="run saga_es and DBOS on uvloop's event loop")
     found = parser.parse_args(given)
     found.seconds = found.seconds or (QUICK_SECONDS if found.quick else SECONDS)
     found.repetitions = found.repetitions or (1 if found.quick else 3)
@@ -148,7 +151,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if asked.picture:
         picture.refuse_without_matplotlib()
     with_dbos, of_dbos = dbos_said(is_wanted=not asked.without_dbos)
-    plan = Plan(asked.seconds, asked.repetitions, asked.cases, asked.concurrent, with_dbos)
+    plan = Plan(asked.seconds, asked.repetitions, asked.cases, asked.concurrent, with_dbos, asked.uvloop)
     with ExitStack() as stack:
         stores = places.all_of(stack, asked.stores)
         events = asyncio.run(recorded(stores, plan.cases))
@@ -157,6 +160,7 @@ def main(given: Sequence[str] | None = None) -> int:
             *(place.said for place in stores),
             of_dbos,
             places.settings_said(Settings()),
+            f"Event loop: {'uvloop ' + version('uvloop') if asked.uvloop else 'asyncio'}",
         ]
         said.append(
             f"Repetitions: {plan.repetitions}, of {plan.seconds:g} s each; each measurement has its own process"

@@ -51,6 +51,7 @@ class Task:
     Attributes:
         address: as of a `Place`, with those that follow.
         events: version, topic and state of each event of such a saga, for raw SQL.
+        uvloop: who has an event loop has uvloop's.
     """
 
     who: str
@@ -63,9 +64,14 @@ class Task:
     raw: str
     dbos: str
     events: Sequence[tuple[int, str, str]]
+    uvloop: bool
 
 
 def measure(task: Task) -> Alone:
+    if task.uvloop:
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if task.who == OURS:
         run, stored = asyncio.run(measure_ours(task)), 0
     elif task.who == DBOS:
