@@ -11,7 +11,7 @@ from saga_es.model.base import record
 from saga_es.model.events import Op
 
 
-@dataclass(init=False, unsafe_hash=True)
+@dataclass(init=False, unsafe_hash=True, slots=True)
 class RunAttempt:
     """Make a call whose dispatch is recorded.
 
@@ -25,10 +25,6 @@ class RunAttempt:
             result, or, for a compensation, an outcome that is unknown.
         doubtful: an earlier attempt has no definite answer, so a rejection of this one is not definite.
     """
-
-    __slots__ = (
-        "absent", "action_key", "arguments", "deadline", "doubtful", "key", "number", "op", "round", "saga_id", "step",
-    )  # fmt: skip
 
     saga_id: str
     step: str
@@ -55,12 +51,17 @@ class RunAttempt:
         deadline: datetime | None,
         arguments: tuple[JsonValue, ...],
         absent: int,
-        *,
-        doubtful: bool,
+        doubtful: bool,  # noqa: FBT001
     ) -> None:
         self.saga_id, self.step, self.op, self.round, self.number = saga_id, step, op, round, number
         self.key, self.action_key, self.deadline, self.arguments = key, action_key, deadline, arguments
         self.absent, self.doubtful = absent, doubtful
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[RunAttempt], tuple[object, ...]]:  # compiled, it is not copied otherwise
+        first = self.saga_id, self.step, self.op, self.round, self.number, self.key, self.action_key
+        return RunAttempt, (*first, self.deadline, self.arguments, self.absent, self.doubtful)
 
 
 @record

@@ -203,6 +203,8 @@ class Dispatcher:
         # The task's name is for whoever debugs a loop; one that asyncio makes up costs more, and says less.
         leg.task = self._loop.create_task(leg.fly(land), name=flight.attempt.key, context=context)
         self._tasks += 1
+        if leg is not flight or self._draining or leg.task.done():
+            leg.see_off()  # from here on nobody else would; of the rest drain does, or the deadline
 
     def _returned(self, flight: Flight, leg: Leg, answer: Answer | None, error: BaseException | None) -> None:
         self._end(flight, leg, answer if error is None else error)

@@ -89,7 +89,7 @@ class Leg:
             self.has_begun = False
             self.see_off()
             raise
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - the ground's to sort out
+        except BaseException as error:  # noqa: BLE001 - the ground's to sort out
             answer = error
         land(answer)
 

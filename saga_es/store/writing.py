@@ -28,7 +28,7 @@ class Instants:
     def text_of(self, at: datetime) -> bytes:
         """Return an aware instant, always with microseconds: one width, so that equal instants are equal bytes."""
         last, written = self._last
-        if at is last or at == last:  # the events of one decision share their instant
+        if at is last or (at.tzinfo is UTC and at == last):  # the events of one decision share their instant
             return written
         second, text = self._second
         since = at - second
@@ -84,7 +84,7 @@ def _step_succeeded(fields: dict[str, Any]) -> bytes:
     return b'{"step":%b,"attempt":%d,"result":%b}' % (
         _name(fields["step"]),
         attempt,
-        pydantic_core.to_json(result),
+        pydantic_core.to_json(result, inf_nan_mode="null"),
     )
 
 

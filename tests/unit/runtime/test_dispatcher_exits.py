@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from datetime import timedelta
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator, TypeAdapter
 
 from saga_es.model.commands import Failed
 from saga_es.model.effects import CancelAttempt
@@ -95,6 +98,52 @@ def test_an_eager_task_lands_too():
         await airport.empty()
         assert len(airport.reports) == 1
         assert airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+def test_a_probe_that_is_cancelled_before_it_begins_leaves_nothing_behind():
+    async def story(airport: Airport) -> None:
+        airport.run(attempt(timeout=None), probed_by(hang))
+        await airport.clock.until(lambda: any(it.probe for it in airport.dispatcher._flights.values()))
+        (flight,) = airport.dispatcher._flights.values()
+        assert flight.probe is not None
+        assert flight.probe.task is not None
+        flight.probe.task.cancel()
+        await airport.empty()
+        assert airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+class Panic(BaseException):
+    """What a library in another language may raise."""
+
+
+def test_whatever_comes_of_a_call_it_lands():
+    async def story(airport: Airport) -> None:
+        def panic(_: str) -> str:
+            raise Panic("out of order")
+
+        async def fly(_: str) -> None:
+            pass
+
+        bound = replace(saga(fly), input=TypeAdapter(Annotated[str, AfterValidator(panic)]))
+        airport.run(attempt(timeout=None), bound)
+        await airport.empty()
+        assert airport.kinds() == ["error"]
+        assert airport.dispatcher._tasks == 0
+
+    at_airport(story)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks before Python 3.12")
+def test_an_eager_task_that_ends_at_once_lands_whatever_it_raises():
+    async def story(airport: Airport) -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        airport.run(attempt("a"), saga(failing(GeneratorExit())))
+        await airport.empty()
+        assert airport.kinds() == ["error"]
 
     at_airport(story)
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,21 @@ def test_a_text_that_is_no_utf8_is_refused():
 
     with pytest.raises(UnicodeEncodeError):
         data_of(event)
+
+
+def test_what_another_transport_let_through_is_written_as_pydantic_does():
+    event = StepSucceeded.model_construct(step="a", attempt=1, result=[float("nan"), float("inf")])
+
+    assert data_of(event) == event.model_dump_json().encode()
+
+
+def test_an_hour_that_comes_twice_is_told_apart():
+    berlin = ZoneInfo("Europe/Berlin")
+    first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1))
+    writing = Instants()
+
+    assert writing.text_of(first) == b"2026-10-25T00:30:00.000000Z"
+    assert writing.text_of(second) == b"2026-10-25T01:30:00.000000Z"
 
 
 @given(ats=st.lists(instants, max_size=5))
