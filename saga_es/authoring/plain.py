@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -27,12 +28,12 @@ SCALARS: Final[Mapping[str, type]] = {
 }
 
 
-class Plain:
+class Plain(ABC):
     """A type's values as its JSON can't change them."""
 
+    @abstractmethod
     def holds(self, value: object) -> bool:
         """Say whether a value is one of them: of these very types in all its parts, whatever made it."""
-        raise NotImplementedError
 
 
 class _Scalar(Plain):

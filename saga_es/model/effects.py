@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -57,11 +57,9 @@ class RunAttempt:
         self.key, self.action_key, self.deadline, self.arguments = key, action_key, deadline, arguments
         self.absent, self.doubtful = absent, doubtful
 
-    def __reduce__(
-        self,
-    ) -> tuple[type[RunAttempt], tuple[object, ...]]:  # compiled, it is not copied otherwise
-        first = self.saga_id, self.step, self.op, self.round, self.number, self.key, self.action_key
-        return RunAttempt, (*first, self.deadline, self.arguments, self.absent, self.doubtful)
+    # Compiled, it is not copied otherwise.
+    def __reduce__(self) -> tuple[type[RunAttempt], tuple[object, ...]]:
+        return RunAttempt, tuple([getattr(self, each.name) for each in fields(self)])
 
 
 @record

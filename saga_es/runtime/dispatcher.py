@@ -199,9 +199,9 @@ class Dispatcher:
         if leg.exchange.blocks:
             context.run(self._threads.submit, leg.make, partial(self._returned, flight, leg))
             return
-        leg.land = land = flight.landed if leg is flight else partial(self.landed, flight, leg)
+        leg.land = flight.landed if leg is flight else partial(self.landed, flight, leg)
         # The task's name is for whoever debugs a loop; one that asyncio makes up costs more, and says less.
-        leg.task = self._loop.create_task(leg.fly(land), name=flight.attempt.key, context=context)
+        leg.task = self._loop.create_task(leg.fly(), name=flight.attempt.key, context=context)
         self._tasks += 1
         if leg is not flight or self._draining or leg.task.done():
             leg.see_off()  # from here on nobody else would; of the rest drain does, or the deadline
@@ -214,7 +214,6 @@ class Dispatcher:
 
         An order to exit passes through no task, and an eager task comes here before it is known: both a turn later.
         """
-        leg.land = None  # it holds the flight that holds it
         if leg.task is None or isinstance(answer, (KeyboardInterrupt, SystemExit)):
             self._loop.call_soon(self._landed, flight, leg, answer, context=self._context)
             return

@@ -36,21 +36,20 @@ class Leg:
 
     Attributes:
         task: where it is a coroutine; ``None`` in a thread, and until it is made.
-        land: told when the coroutine has ended.
-        has_begun: the coroutine; one that is cancelled before is never told so.
+        land: told, once, when the coroutine has ended.
         is_cancelled: by the engine, so that a CancelledError is no answer.
         is_suspect: its task was cancelled, and not by the engine: by the step itself, or by a loop that is
             being closed under us.
     """
 
-    __slots__ = ("exchange", "has_begun", "is_cancelled", "is_running", "is_suspect", "land", "task")
+    __slots__ = ("exchange", "is_cancelled", "is_running", "is_suspect", "land", "task")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.task: asyncio.Task[None] | None = None
         self.land: Landed | None = None
         self.is_running = True
-        self.has_begun = self.is_cancelled = self.is_suspect = False
+        self.is_cancelled = self.is_suspect = False
 
     def cancel(self) -> None:
         """Cancel a coroutine, and keep a thread's call from beginning if it still waits for a thread."""
@@ -61,22 +60,24 @@ class Leg:
                 self.see_off()
 
     def see_off(self) -> None:
-        """Land a coroutine that can't do it by itself: one that may be cancelled before it begins."""
-        if self.task is not None and not self.has_begun:
+        """Have it land when its task is done, if it has not by then: cancelled before it begins, it never does."""
+        if self.task is not None:
             self.task.add_done_callback(self._is_over)
 
     def _is_over(self, task: asyncio.Task[None]) -> None:
-        if not self.has_begun and self.land is not None:
-            self.has_begun = True
-            self.land(None if task.cancelled() else task.exception())
+        self._land(None if task.cancelled() else task.exception())
+
+    def _land(self, answer: Answer | BaseException | None) -> None:
+        land, self.land = self.land, None  # it holds the flight that holds it
+        if land is not None:
+            land(answer)
 
     def make(self) -> Answer | None:
         """Make the call in this thread; ``None`` if its time was over before a thread was free."""
         return None if self.is_cancelled else self.exchange.made()
 
-    async def fly(self, land: Landed) -> None:
+    async def fly(self) -> None:
         """Make the call on the loop, and land in the same breath: a callback of the task's would cost another turn."""
-        self.has_begun = True
         answer: Answer | BaseException | None = None
         try:
             answer = await self.exchange.awaited()
@@ -86,12 +87,11 @@ class Leg:
                 answer = self.exchange.failed(error)
         except GeneratorExit:
             # A step's own, and then the task ends of it; or nobody drives this coroutine any more.
-            self.has_begun = False
             self.see_off()
             raise
         except BaseException as error:  # noqa: BLE001 - the ground's to sort out
             answer = error
-        land(answer)
+        self._land(answer)
 
 
 class Flight(Leg):

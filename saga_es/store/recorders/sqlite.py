@@ -155,7 +155,7 @@ class SagaSQLiteRecorder(SQLiteApplicationRecorder):
         """Write them, and return the last event's place in the log if asked to."""
         values, shown = bound_events(events), bound_rows(rows)
         unknown = self._unknown(predecessors_of(events))
-        with self._writing(begins=bool(unknown) or not events) as db:
+        with self._writing(begins=bool(unknown)) as db:
             missing = first_missing(db, unknown)
             if missing is not None:
                 raise IntegrityError(f"version {missing[1]} of {missing[0]!r} is not recorded")
