@@ -24,6 +24,10 @@ T = TypeVar("T")
 
 FIRST_DELAY: Final = timedelta(milliseconds=50)
 LONGEST_DELAY: Final = timedelta(seconds=5)
+MOST_EVENTS: Final = 1024
+"""Of a batch. What a commit costs beside its rows, a flush and a few changes of hands, is not felt among so many."""
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of a batch, so that large payloads neither stand in memory several times over nor hold up everybody else's."""
 
 
 def wait_for(delay: timedelta, closing: threading.Event) -> None:
@@ -56,6 +60,7 @@ class Writer:
     Args:
         loop: where ``done`` is called; the running one by default.
         max_events: how many events a batch has at most; a larger append goes alone.
+        max_bytes: the same of their states' bytes.
         observer: sees every commit from the writer's thread.
         chance: in [0, 1), for the jitter of delays.
         pause: waits between tries, in the writer's thread; has to end early when the event is set.
@@ -66,12 +71,14 @@ class Writer:
         store: Store,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
-        max_events: int = 256,
+        max_events: int = MOST_EVENTS,
+        max_bytes: int = MOST_BYTES,
         observer: CommitObserver | None = None,
         chance: Callable[[], float] = random.random,
         pause: Callable[[timedelta, threading.Event], None] = wait_for,
     ) -> None:
-        self._url, self._max_events, self._chance, self._pause = store.url, max_events, chance, pause
+        self._url, self._chance, self._pause = store.url, chance, pause
+        self._max_events, self._max_bytes = max_events, max_bytes
         self._loop = loop if loop is not None else asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # the thread's own would be empty
         self._inbox: SimpleQueue[Queued | Job | _Told | _Close] = SimpleQueue()
@@ -200,11 +207,16 @@ class Writer:
             job.run()()
 
     def _take_batch(self) -> list[Queued]:
-        batch = [self._backlog.popleft()]
-        room = self._max_events - len(batch[0].append.events)
-        while self._backlog and (size := len(self._backlog[0].append.events)) <= room:
+        batch: list[Queued] = []
+        events, size = self._max_events, self._max_bytes
+        while self._backlog:
+            rows = self._backlog[0].append.events
+            events -= len(rows)
+            for _, _, _, state in rows:
+                size -= len(state)
+            if batch and (events < 0 or size < 0):
+                break
             batch.append(self._backlog.popleft())
-            room -= size
         return batch
 
     def _outlast(self, outages: int) -> bool:

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_OID, uuid5
-
-from eventsourcing.persistence import StoredEvent
 
 from saga_es.errors import StoredEventError, StoreUnavailable, VersionConflict
 from saga_es.runtime.writer import Writer
+from saga_es.store.encoding import StoredRow
 from saga_es.store.port import Append
 
 AWAY = StoreUnavailable("memory://", problem="scripted")
@@ -23,11 +21,9 @@ class BadBytesError(Exception):
     """What a database says of data it can't take."""
 
 
-def events(saga_id: str, expected: int, count: int = 1) -> Append:
-    stored = tuple(
-        StoredEvent(uuid5(NAMESPACE_OID, saga_id), expected + n + 1, "SagaStarted", b"{}")
-        for n in range(count)
-    )
+def events(saga_id: str, expected: int, count: int = 1, *, size: int = 2) -> Append:
+    """Return an append of so many events, of so many bytes each."""
+    stored = tuple((saga_id, expected + n + 1, "SagaStarted", bytes(size)) for n in range(count))
     return Append(saga_id, expected, stored, None, is_open=True)
 
 
@@ -36,7 +32,7 @@ class ScriptedStore:
     """The writer's part of a store, in memory; `faults` are raised by (or around) the next appends, in order."""
 
     url: str = "memory://"
-    streams: dict[str, list[StoredEvent]] = field(default_factory=dict)
+    streams: dict[str, list[StoredRow]] = field(default_factory=dict)
     batches: list[list[tuple[str, int]]] = field(default_factory=list)
     read_back: list[str] = field(default_factory=list)
     faults: list[Exception | None] = field(default_factory=list)
@@ -105,7 +101,9 @@ class Desk:
         self.pauses.append(delay)
         self.on_pause()
 
-    def put(self, saga_id: str, expected: int, count: int = 1) -> asyncio.Future[Exception | None]:
+    def put(
+        self, saga_id: str, expected: int, count: int = 1, *, size: int = 2
+    ) -> asyncio.Future[Exception | None]:
         future: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
         def done(error: Exception | None) -> None:
@@ -113,7 +111,7 @@ class Desk:
             self.turns.append(self.turn)
             future.set_result(error)
 
-        self.writer.put(events(saga_id, expected, count), done)
+        self.writer.put(events(saga_id, expected, count, size=size), done)
         return future
 
     async def open(self) -> None:

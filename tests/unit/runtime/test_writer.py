@@ -41,6 +41,28 @@ def test_a_batch_is_bounded_by_events_but_never_empty():
     ]
 
 
+def test_a_batch_is_bounded_by_bytes_too():
+    async def story(desk: Desk) -> None:
+        waiting = [
+            desk.put("a", 0, 2, size=40),
+            desk.put("b", 0, size=20),
+            desk.put("c", 0, size=1),
+            desk.put("d", 0, 3, size=70),
+            desk.put("e", 0, size=100),
+        ]
+        await desk.open()
+        await asyncio.gather(*waiting)
+
+    desk = at_desk(ScriptedStore(), story, max_bytes=100)
+    assert [[saga for saga, _ in batch] for batch in desk.store.batches] == [
+        ["opening"],
+        ["a", "b"],
+        ["c"],
+        ["d"],
+        ["e"],
+    ]
+
+
 def test_appends_of_one_saga_keep_their_order_within_a_batch_too():
     async def story(desk: Desk) -> None:
         waiting = [desk.put("a", n) for n in range(7)]
