@@ -228,7 +228,7 @@ def test_what_is_plain_comes_back_the_same(annotation, values, data):
 
 
 @given(recorded=st.recursive(
-    st.none() | st.booleans() | integers | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=2)
     | st.dictionaries(st.sampled_from(["article", "count", "price", "number", "is_paid", "lines"]), inner),
     max_leaves=6,
