@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeVar, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -32,3 +36,15 @@ def record(cls: type[T]) -> type[T]:
 def keyword_record(cls: type[T]) -> type[T]:
     """Make a ``record`` whose fields are given by name."""
     return dataclass(slots=True, unsafe_hash=True, kw_only=True)(cls)
+
+
+def reduced(it: DataclassInstance) -> tuple[Callable[..., object], tuple[object, ...]]:
+    """Return what ``__reduce__`` has to of a dataclass that writes its ``__init__`` out.
+
+    Compiled, such a one can't be copied and pickled otherwise.
+    """
+    return _remade, (type(it), {field.name: getattr(it, field.name) for field in fields(it)})
+
+
+def _remade(kind: Callable[..., T], values: dict[str, object]) -> T:
+    return kind(**values)

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import JsonValue
 
-from saga_es.model.base import keyword_record, record
-from saga_es.model.definition import Retry
+from saga_es.model.base import reduced
+from saga_es.model.defaults import Defaults
 from saga_es.model.events import Op
 from saga_es.model.problem import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """The engine's policies for what a plan leaves open; ``step_timeout=None`` waits for ever."""
-
-    step_timeout: timedelta | None = timedelta(minutes=5)
-    step_retry: Retry = field(default_factory=Retry)
-    compensation_retry: Retry = field(default_factory=lambda: Retry(attempts=10))
-
-
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class Command:
     """What every command carries.
 
@@ -38,7 +30,7 @@ class Command:
     defaults: Defaults = field(default_factory=Defaults)
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class StartSaga(Command):
     """Start a saga, once.
 
@@ -50,19 +42,25 @@ class StartSaga(Command):
     definition: str | None = None
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class Wake(Command):
     """Time has passed or room was made: go on with what is due."""
 
 
-@record
+@dataclass(init=False, slots=True, unsafe_hash=True)
 class Succeeded:
     """The attempt returned; ``result`` is JSON (``None`` for a compensation)."""
 
     result: JsonValue
 
+    def __init__(self, result: JsonValue) -> None:
+        self.result = result
 
-@record
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return reduced(self)
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class Failed:
     """The attempt ended otherwise.
 
@@ -74,7 +72,7 @@ class Failed:
     final: bool = False
 
 
-@keyword_record
+@dataclass(init=False, slots=True, unsafe_hash=True, kw_only=True)
 class RecordOutcome(Command):
     """An attempt's answer.
 
@@ -88,17 +86,40 @@ class RecordOutcome(Command):
     round: int
     attempt: int
     outcome: Succeeded | Failed
-    reissued: bool = False
-    probed: bool = False
+    reissued: bool
+    probed: bool
+
+    # Written out, since what a dataclass makes of it is never compiled: one is made for every call.
+    def __init__(
+        self,
+        *,
+        at: datetime,
+        step: str,
+        op: Op,
+        round: int,  # noqa: A002 - the field's name
+        attempt: int,
+        outcome: Succeeded | Failed,
+        reissued: bool = False,
+        probed: bool = False,
+        room: int = 0,
+        jitter: float = 0.5,
+        defaults: Defaults | None = None,
+    ) -> None:
+        self.at, self.room, self.jitter, self.defaults = at, room, jitter, defaults or Defaults()
+        self.step, self.op, self.round, self.attempt = step, op, round, attempt
+        self.outcome, self.reissued, self.probed = outcome, reissued, probed
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return reduced(self)
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class DeliverSignal(Command):
     signal: str
     payload: JsonValue
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class OperatorCommand(Command):
     """A command that says who gave it, and why."""
 
@@ -106,48 +127,48 @@ class OperatorCommand(Command):
     reason: str
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class CancelSaga(OperatorCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class PauseSaga(OperatorCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class ResumeSaga(OperatorCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class RepairCommand(OperatorCommand):
     """An operator's repair of one step."""
 
     step: str
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class RetryStep(RepairCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class SupplyResult(RepairCommand):
     result: JsonValue
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class SupplyRejection(RepairCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class SkipStep(RepairCommand):
     pass
 
 
-@keyword_record
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class ForceCompensated(RepairCommand):
     pass

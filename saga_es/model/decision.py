@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal
 
-from saga_es.model.commands import Command, Defaults
+from saga_es.model.commands import Command
+from saga_es.model.defaults import Defaults
 from saga_es.model.definition import Retry, SagaDefinition, StepDefinition
 from saga_es.model.events import Event, Op
 from saga_es.model.evolve import HANDLERS, apply

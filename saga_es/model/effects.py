@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from saga_es.model.base import record
+from saga_es.model.base import record, reduced
 from saga_es.model.events import Op
 
 
@@ -57,9 +58,8 @@ class RunAttempt:
         self.key, self.action_key, self.deadline, self.arguments = key, action_key, deadline, arguments
         self.absent, self.doubtful = absent, doubtful
 
-    # Compiled, it is not copied otherwise.
-    def __reduce__(self) -> tuple[type[RunAttempt], tuple[object, ...]]:
-        return RunAttempt, tuple([getattr(self, each.name) for each in fields(self)])
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return reduced(self)
 
 
 @record

@@ -37,7 +37,8 @@ from saga_es.runtime.start_in import held_start, not_begun
 from saga_es.runtime.threads import DaemonThreads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.store.address import open_store, shown
-from saga_es.store.port import Append, Store
+from saga_es.store.append import Append
+from saga_es.store.port import Store
 from saga_es.store.shards import Shard
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from saga_es.errors import StoreUnavailable, VersionConflict
 from saga_es.runtime.observing import CommitObserver
-from saga_es.store.port import Append, Store
+from saga_es.store.append import Append
+from saga_es.store.port import Store
 from saga_es.store.shards import Fenced
 
 Done = Callable[[Exception | None], None]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from saga_es.model.commands import Defaults
 from saga_es.model.decision import timeout_policy
+from saga_es.model.defaults import Defaults
 from saga_es.model.effects import CancelAttempt, NeedRoom, RunAttempt, WakeAt
 from saga_es.model.react import react
 from saga_es.model.times import later

@@ -14,8 +14,13 @@ from saga_es.model.lifecycle import Ending
 from saga_es.model.standing import ending_of, is_open, parked_of, status_of
 from saga_es.model.state import SagaState
 from saga_es.model.summary import SagaSummary
-from saga_es.store.port import Append, Store
+from saga_es.store.append import Append
+from saga_es.store.port import Store
 from saga_es.store.shards import Shard
+
+# By a name of its own: what is imported from a module that is not compiled, compiled code looks up each time.
+_RECORDED: Final = RECORDED
+_KIND: Final = Recorded
 
 NOBODY: Final[Mapping[str, JsonValue]] = {}
 """What is recorded beside events that nobody answers for but who asked."""
@@ -72,7 +77,7 @@ def make_append(
     """
     version = before.fold.version
     recorded = [
-        RECORDED(Recorded, (number, type(event).__name__, at, event, metadata))
+        _RECORDED(_KIND, (number, type(event).__name__, at, event, metadata))
         for number, event in enumerate(events, start=version + 1)
     ]
     changed = version == 0 or _differ(before, after)

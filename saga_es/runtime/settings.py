@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from saga_es.model.base import Frozen
-from saga_es.model.commands import Defaults
+from saga_es.model.defaults import Defaults
 from saga_es.model.definition import PositiveDelta, Retry
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from saga_es.errors import SagaError
-from saga_es.model.commands import Command, Defaults
+from saga_es.model.commands import Command
 from saga_es.model.decide import Decider
+from saga_es.model.defaults import Defaults
 from saga_es.model.events import Event
 from saga_es.model.fold import Fold
 from saga_es.model.state import SagaState
@@ -17,7 +18,8 @@ from saga_es.runtime.live import Asked, Live, outcome
 from saga_es.runtime.ownership import Ownership
 from saga_es.runtime.places import Places
 from saga_es.runtime.recording import make_append
-from saga_es.store.port import Append, Store
+from saga_es.store.append import Append
+from saga_es.store.port import Store
 
 
 class Turn:

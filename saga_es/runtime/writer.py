@@ -18,7 +18,8 @@ from saga_es.errors import StoreUnavailable
 from saga_es.runtime.commits import Commits, Done, Queued
 from saga_es.runtime.observing import CommitObserver
 from saga_es.runtime.threads import Job, answer_to
-from saga_es.store.port import Append, Store
+from saga_es.store.append import Append
+from saga_es.store.port import Store
 
 T = TypeVar("T")
 

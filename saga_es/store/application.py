@@ -31,13 +31,14 @@ from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.append import Append
 from saga_es.store.batch import rows_of
 from saga_es.store.crew import Crew, CrewRows
 from saga_es.store.encoding import StoredRow, row_of
 from saga_es.store.inbox import Inbox, InboxRows
 from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
-from saga_es.store.port import Append, Changes
+from saga_es.store.port import Changes
 from saga_es.store.schema import LAST, SCHEMA_VERSION
 from saga_es.store.shards import NOTHING, Beside, Call, Shard
 from saga_es.store.stream import Stream

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saga_es.errors import VersionConflict
+from saga_es.store.append import Append
 from saga_es.store.encoding import StoredRow
 from saga_es.store.index import IndexRow
-from saga_es.store.port import Append
 
 
 def rows_of(batch: Sequence[Append]) -> tuple[list[StoredRow], list[IndexRow]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from saga_es.errors import InvalidInput
-from saga_es.model.base import record
+from saga_es.model.base import reduced
 from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
@@ -25,7 +25,7 @@ CHANGING: Final = ("status", "ending", "parked", "is_open", "changed_at")
 Value = str | int | bool | None
 
 
-@record
+@dataclass(init=False, slots=True, unsafe_hash=True)
 class IndexRow:
     """One saga's row; instants are whole microseconds since 1970, so that every database orders them alike.
 
@@ -35,7 +35,14 @@ class IndexRow:
 
     summary: SagaSummary
     is_open: bool
-    shard: Shard | None = None
+    shard: Shard | None
+
+    # Written out, since what a dataclass makes of it is never compiled.
+    def __init__(self, summary: SagaSummary, is_open: bool, shard: Shard | None = None) -> None:  # noqa: FBT001
+        self.summary, self.is_open, self.shard = summary, is_open, shard
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return reduced(self)
 
     def values(self) -> tuple[Value, ...]:
         """Return the values of ``COLUMNS``."""

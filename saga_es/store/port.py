@@ -7,40 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from saga_es.model.base import record
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
+from saga_es.store.append import Append
 from saga_es.store.crew import Crew
-from saga_es.store.encoding import StoredRow
 from saga_es.store.inbox import Inbox
 from saga_es.store.shards import Shard
 from saga_es.store.stream import Stream
-
-
-@record
-class Append:
-    """Events of one saga, encoded and ready for a transaction.
-
-    Attributes:
-        expected_version: the version the stream has to be at; the events follow it without gaps.
-        summary: the saga's new index row, or ``None`` where what it shows did not change.
-        is_open: whether recovery has to look at this saga (goes into the index row).
-        shard: the saga's, where several engines share the store.
-        epoch: in which the shard is held by whoever appends: fenced by it. ``None`` where the version alone is
-            checked, and the shard's owner is told.
-        claims: rows of the inbox that go in the same transaction, or nothing of it is written.
-    """
-
-    saga_id: str
-    expected_version: int
-    events: tuple[StoredRow, ...]
-    summary: SagaSummary | None
-    is_open: bool
-    shard: Shard | None = None
-    epoch: int | None = None
-    claims: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

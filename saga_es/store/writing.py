@@ -49,19 +49,25 @@ def _second_of(at: datetime) -> tuple[datetime, bytes]:
 
 
 _DEADLINES: Final = Instants()
+# By names of its own: what is imported from a module that is not compiled, compiled code looks up each time.
+_SUCCEEDED: Final = StepSucceeded
+_DISPATCHED: Final = StepDispatched
+_THE_END: Final = SAGA_SUCCEEDED
+_TO_JSON: Final = pydantic_core.to_json
+_QUOTED: Final = encode_basestring
 
 
 def data_of(event: Event) -> bytes:
     """Return an event's fields as JSON."""
     kind = type(event)
-    if kind is StepSucceeded:
+    if kind is _SUCCEEDED:
         return _step_succeeded(_fields_of(event))
-    if kind is StepDispatched:
+    if kind is _DISPATCHED:
         fields = _fields_of(event)
         deadline = cast("datetime | None", fields["deadline"])
         if deadline is None or deadline.tzinfo is UTC:
             return _step_dispatched(fields, deadline)
-    return b"{}" if event is SAGA_SUCCEEDED else event.__pydantic_serializer__.to_json(event)
+    return b"{}" if event is _THE_END else event.__pydantic_serializer__.to_json(event)
 
 
 def _fields_of(event: Event) -> dict[str, Any]:  # Any: each is what its class says
@@ -73,7 +79,7 @@ def _step_dispatched(fields: dict[str, Any], deadline: datetime | None) -> bytes
     if deadline is not None:
         text = _DEADLINES.text_of(deadline)
         due = b'"%b"' % (text.replace(b".000000", b"") if text.endswith(b".000000Z") else text)
-    key = encode_basestring(cast("str", fields["key"])).encode()
+    key = _QUOTED(cast("str", fields["key"])).encode()
     attempt = cast("int", fields["attempt"])
     return b'{"step":%b,"attempt":%d,"key":%b,"deadline":%b}' % (_name(fields["step"]), attempt, key, due)
 
@@ -84,10 +90,10 @@ def _step_succeeded(fields: dict[str, Any]) -> bytes:
     return b'{"step":%b,"attempt":%d,"result":%b}' % (
         _name(fields["step"]),
         attempt,
-        pydantic_core.to_json(result, inf_nan_mode="null"),
+        _TO_JSON(result, inf_nan_mode="null"),
     )
 
 
 @lru_cache(maxsize=1024)
 def _name(step: str) -> bytes:
-    return encode_basestring(step).encode()
+    return _QUOTED(step).encode()

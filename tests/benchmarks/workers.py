@@ -34,8 +34,9 @@ from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import SagaSummary
 from saga_es.runtime.ownership import Alone, Holds, Ownership
 from saga_es.store.address import open_store
+from saga_es.store.append import Append
 from saga_es.store.crew import Crew
-from saga_es.store.port import Append, Store
+from saga_es.store.port import Store
 from saga_es.store.processes import this_process
 from saga_es.store.shards import SHARDS, Lane, Shard, number_of
 from tests.benchmarks import places

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from saga_es.model.definition import SagaDefinition
+from saga_es.store.append import Append
 from saga_es.store.application import SagaApplication
 from saga_es.store.crew import Process
-from saga_es.store.port import Append
 from saga_es.store.shards import Lane, Shard, number_of
 from tests.support.stores import PLAN, Place, history, place_of, summary
 

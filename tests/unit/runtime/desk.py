@@ -11,8 +11,8 @@ from typing import Any
 
 from saga_es.errors import StoredEventError, StoreUnavailable, VersionConflict
 from saga_es.runtime.writer import Writer
+from saga_es.store.append import Append
 from saga_es.store.encoding import StoredRow
-from saga_es.store.port import Append
 
 AWAY = StoreUnavailable("memory://", problem="scripted")
 

@@ -8,7 +8,7 @@ import pytest
 
 from saga_es.errors import StoreUnavailable, VersionConflict
 from saga_es.runtime.commits import Commits, Queued
-from saga_es.store.port import Append
+from saga_es.store.append import Append
 from saga_es.store.shards import Fenced, Shard
 
 pytestmark = pytest.mark.promise("owner.fence")

@@ -16,8 +16,8 @@ from saga_es.model.state import SagaState
 from saga_es.model.summary import Page, SagaSummary
 from saga_es.runtime.recording import make_append
 from saga_es.store.address import open_store
+from saga_es.store.append import Append
 from saga_es.store.application import SagaApplication
-from saga_es.store.port import Append
 from tests.unit.model.plans import (
     SLOW,
     act,
