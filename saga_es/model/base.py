@@ -32,12 +32,6 @@ def record(cls: type[T]) -> type[T]:
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def keyword_record(cls: type[T]) -> type[T]:
-    """Make a ``record`` whose fields are given by name."""
-    return dataclass(slots=True, unsafe_hash=True, kw_only=True)(cls)
-
-
 def reduced(it: DataclassInstance) -> tuple[Callable[..., object], tuple[object, ...]]:
     """Return what ``__reduce__`` has to of a dataclass that writes its ``__init__`` out.
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from saga_es.errors import StoreUnavailable, VersionConflict
 from saga_es.runtime.observing import CommitObserver
 from saga_es.store.append import Append
 from saga_es.store.port import Store
 from saga_es.store.shards import Fenced
+
+LARGE: Final = 64
+"""Appends of a piece: more are halved where one of them was refused."""
 
 Done = Callable[[Exception | None], None]
 """Takes ``None`` once the append is durable, or why it is not recorded."""
@@ -113,20 +117,13 @@ class Commits:
         if named is not None:  # written by a commit whose answer we never got?
             missing = self._read_back(suspects)
             if len(missing) < len(suspects):
-                return [[item for item in piece if item not in suspects or item in missing]]
+                return _smaller([item for item in piece if item not in suspects or item in missing])
         if len(piece) == 1:
             self._fail(piece[0], error)
             return []
         if len(suspects) < len(piece):
-            return [[item for item in piece if item not in suspects], suspects]
-        sagas: dict[str, list[Queued]] = {}
-        for item in piece:
-            sagas.setdefault(item.saga_id, []).append(item)
-        groups = list(sagas.values())
-        if len(groups) == 1:
-            return [[item] for item in piece]
-        half = len(groups) // 2
-        return [_joined(groups[:half]), _joined(groups[half:])]
+            return [*_smaller([item for item in piece if item not in suspects]), suspects]
+        return _halves(piece) or [[item] for item in piece]
 
     def _read_back(self, items: list[Queued]) -> list[Queued]:
         """Settle those that are recorded and return the others, once the store answers or we have given up."""
@@ -174,6 +171,21 @@ class Commits:
         elif isinstance(error, VersionConflict):  # of an earlier append of the saga
             error = VersionConflict(item.saga_id, expected=item.append.expected_version)
         self._settle([item], error)
+
+
+def _smaller(piece: list[Queued]) -> list[list[Queued]]:
+    """Return what is left of a piece, in two if it is large: each guilty one in it has all beside it written again."""
+    return (_halves(piece) if len(piece) > LARGE else []) or [piece]
+
+
+def _halves(piece: Sequence[Queued]) -> list[list[Queued]]:
+    """Return a piece in two by sagas; none where it is of one saga alone."""
+    sagas: dict[str, list[Queued]] = {}
+    for item in piece:
+        sagas.setdefault(item.saga_id, []).append(item)
+    groups = list(sagas.values())
+    half = len(groups) // 2
+    return [_joined(groups[:half]), _joined(groups[half:])] if half else []
 
 
 def _joined(groups: Iterable[Sequence[Queued]]) -> list[Queued]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -101,6 +102,26 @@ def test_many_guilty_sagas_of_one_batch_all_fail_and_nobody_else():
 
     desk = at_desk(store, story)
     assert {saga for (saga, _), error in desk.outcomes().items() if error is VersionConflict} == guilty
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_however_many_are_guilty_none_is_written_again_with_each_of_them(recorded: bool):
+    """The more a batch may hold, the more would be."""
+    mine = {f"s{n}": events(f"s{n}", 0) for n in range(1024)}
+    guilty = {f"s{n}": mine[f"s{n}"] if recorded else events(f"s{n}", 0) for n in range(0, 1024, 8)}
+    store = ScriptedStore(streams={saga: list(append.events) for saga, append in guilty.items()})
+    answers: dict[str, Exception | None] = {}
+
+    async def story(desk: Desk) -> None:
+        for saga, append in mine.items():
+            desk.writer.put(append, partial(answers.__setitem__, saga))
+        await desk.open()
+        await desk.put("last", 0)
+
+    at_desk(store, story)
+    assert {saga for saga, error in answers.items() if error} == (set() if recorded else set(guilty))
+    assert len(answers) == len(mine)
+    assert sum(map(len, store.batches)) < 20 * len(mine)
 
 
 def test_a_conflict_with_our_own_commit_is_a_success():
