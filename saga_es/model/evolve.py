@@ -9,6 +9,7 @@ from saga_es.model import events as ev
 from saga_es.model.fold import Fold
 from saga_es.model.node import Node
 from saga_es.model.problem import NO_ANSWER, Problem, ProblemKind
+from saga_es.model.vector import without
 
 
 def apply(fold: Fold, event: ev.Event) -> None:
@@ -58,7 +59,7 @@ def _saga_parked(fold: Fold, event: ev.SagaParked) -> None:
         if index < 0 or not fold.plan.signals >> index & 1:
             index, node = fold.moved_step(event.step, "SagaParked")
             if node.status == "stuck":
-                fold.open_undos &= ~(1 << index)
+                fold.open_undos = without(fold.open_undos, index)
                 node.undo_error = event.reason
                 node.deadline = None
             fold.put(index, node)
@@ -174,13 +175,13 @@ def _compensation_dispatched(fold: Fold, event: ev.CompensationDispatched) -> No
     node.undo_attempts = event.attempt
     node.deadline = event.deadline
     fold.open_undos |= 1 << index
-    fold.undo_ready &= ~(1 << index)
+    fold.undo_ready = without(fold.undo_ready, index)
     fold.put(index, node)
 
 
 def _compensation_retry_scheduled(fold: Fold, event: ev.CompensationRetryScheduled) -> None:
     index, node = fold.moved_step(event.step, "CompensationRetryScheduled")
-    fold.open_undos &= ~(1 << index)
+    fold.open_undos = without(fold.open_undos, index)
     node.undo_error = event.error
     node.deadline = None
     fold.set_due(index, node, event.due)
@@ -189,12 +190,11 @@ def _compensation_retry_scheduled(fold: Fold, event: ev.CompensationRetrySchedul
 
 def _step_compensated(fold: Fold, event: ev.StepCompensated) -> None:
     index, node = fold.moved_step(event.step, "StepCompensated")
-    bit = 1 << index
-    fold.open_undos &= ~bit
+    fold.open_undos = without(fold.open_undos, index)
     node.undo_error = node.deadline = None
     fold.put(index, node)
     if node.undo_blind and node.has_result:
-        fold.undo_ready |= bit  # the result came while it was undone blindly: another round, with the result
+        fold.undo_ready |= 1 << index  # the result came while it was undone blindly: another round, with it
     else:
         fold.clear(index)
 
@@ -214,14 +214,14 @@ def _compensation_forced(fold: Fold, event: ev.CompensationForced) -> None:
 def _signal_awaited(fold: Fold, event: ev.SignalAwaited) -> None:
     fold.move_saga("SignalAwaited")
     index, node = fold.moved_signal(event.signal, "SignalAwaited")
-    fold.to_await &= ~(1 << index)
+    fold.to_await = without(fold.to_await, index)
     fold.set_due(index, node, event.due)
     fold.put(index, node)
 
 
 def _signal_received(fold: Fold, event: ev.SignalReceived) -> None:
     index, node = fold.moved_signal(event.signal, "SignalReceived")
-    fold.to_await &= ~(1 << index)
+    fold.to_await = without(fold.to_await, index)
     fold.set_due(index, node, None)
     node.result = event.payload
     node.has_result = True

@@ -13,7 +13,7 @@ from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFEC
 from saga_es.model.node import Node
 from saga_es.model.plan import Plan
 from saga_es.model.problem import Problem
-from saga_es.model.vector import Vector, bits, persistent
+from saga_es.model.vector import Vector, bits, persistent, without
 
 SAGA_MOVES: Final = SAGA_LIFECYCLE.moves
 STEP_MOVES: Final = STEP_LIFECYCLE.moves
@@ -200,10 +200,9 @@ class Fold:
 
     def settle(self, index: int) -> None:
         """The action is no longer in flight, waiting or due."""
-        keep = ~(1 << index)
-        self.open_actions &= keep
-        self.retrying &= keep
-        self.ready &= keep
+        self.open_actions = without(self.open_actions, index)
+        self.retrying = without(self.retrying, index)
+        self.ready = without(self.ready, index)
 
     def release(self, index: int, node: Node) -> None:
         """Put a node back that is done; where nothing it needs is open, let go what waits for it, and so on."""
@@ -267,7 +266,7 @@ class Fold:
         if not self.plan.undoable >> index & 1 or self.owed >> index & 1:
             return
         was_cleared = bool(self.cleared >> index & 1)
-        self.cleared &= ~(1 << index)
+        self.cleared = without(self.cleared, index)
         self._place(index, owes=True, blockers=self.nodes[index].blockers)
         if was_cleared:
             self._hold_back(index)
@@ -279,9 +278,9 @@ class Fold:
                 node = self.edit(need)
                 node.blockers += 1
                 self.put(need, node)
-                self.undo_ready &= ~(1 << need)
+                self.undo_ready = without(self.undo_ready, need)
                 if self.cleared >> need & 1:
-                    self.cleared &= ~(1 << need)
+                    self.cleared = without(self.cleared, need)
                     holding.append(need)
 
     def _place(self, index: int, *, owes: bool, blockers: int) -> None:
@@ -295,9 +294,9 @@ class Fold:
 
     def clear(self, index: int) -> None:
         """The node's undo is finished, or not owed after all: what it needed may be undone."""
-        self.owed &= ~(1 << index)
-        self.undo_ready &= ~(1 << index)
-        self.left &= ~(1 << index)
+        self.owed = without(self.owed, index)
+        self.undo_ready = without(self.undo_ready, index)
+        self.left = without(self.left, index)
         waiting = [index]
         while waiting:
             number = waiting.pop()

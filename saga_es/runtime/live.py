@@ -14,6 +14,7 @@ from saga_es.model.events import Op
 from saga_es.model.react import Handed
 from saga_es.model.standing import is_open
 from saga_es.model.state import SagaState
+from saga_es.model.vector import without
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
 from saga_es.store.shards import Shard, number_of
@@ -146,9 +147,9 @@ class Live:
             return
         del self.numbers[report.op, index]
         if report.op == "action":
-            self.handed.actions &= ~(1 << index)
+            self.handed.actions = without(self.handed.actions, index)
         else:
-            self.handed.undos &= ~(1 << index)
+            self.handed.undos = without(self.handed.undos, index)
 
     def lose(self) -> None:
         """Another engine moves it on from here: nothing of it is in hand."""
