@@ -33,6 +33,7 @@ class Registry:
                     where=definition.name,
                 )
             versions[definition.version] = bindings
+            definition.work_out()
 
     @property
     def definitions(self) -> tuple[SagaDefinition, ...]:
