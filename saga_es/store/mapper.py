@@ -209,8 +209,7 @@ class SagaMapper(Mapper[str]):
     # -- plans ---------------------------------------------------------------------------------------
 
     def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredRow:
-        value: dict[str, JsonValue] = definition.to_json_value()
-        return stream, 1, DEFINED, self._wrap(pydantic_core.to_json(value))
+        return stream, 1, DEFINED, self._wrap(definition.to_json())
 
     def decode_definition(self, stored: StoredEvent) -> SagaDefinition:
         """Return the plan of a row, validated, or raise StoredEventError."""

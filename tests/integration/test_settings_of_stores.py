@@ -132,6 +132,22 @@ def test_a_batch_is_one_statement_to_postgresql(postgres_url: str):
     store.close()
 
 
+def test_an_append_is_planned_once_by_postgresql(postgres_url: str):
+    store = open_store(postgres_url, migrate=True)
+    for n in range(8):
+        put(store, f"first-{n}", history(1))
+    for size in (200, 1, 30):
+        store.append([it for it in batch(store, size) if not store.read(it.saga_id)])
+    writer = store.recorder._writer
+
+    plans = writer.execute(
+        "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH%'"
+    ).fetchall()
+    assert plans
+    assert [plan["custom_plans"] for plan in plans] == [0] * len(plans)
+    store.close()
+
+
 def test_a_batch_is_one_transaction_to_sqlite(tmp_path: Path):
     store = open_store(f"sqlite:///{tmp_path / 'sagas.db'}")
     put(store, "first", history(1))

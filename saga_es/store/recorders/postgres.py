@@ -31,6 +31,10 @@ from saga_es.store.shards import NOTHING, Beside, Fenced
 
 Row = tuple[object, ...]
 
+# To plan an append anew for its values takes the server as long as to write thirty events. There is one good plan for
+# all, since every table in it is read by an index (see SESSION).
+PLANNED_ONCE: Final = "SET plan_cache_mode = force_generic_plan"
+
 
 class SagaPostgresRecorder(PostgresApplicationRecorder):
     """Appends a batch and its index rows in one statement, on one connection of its own.
@@ -161,10 +165,12 @@ class SagaPostgresRecorder(PostgresApplicationRecorder):
         return ids
 
     def _insert(self, statement: bytes, values: dict[str, object]) -> DictRow:
-        if self._writer is None:
-            self._writer = self.datastore.connect()
+        is_new = self._writer is None
+        self._writer = self._writer or self.datastore.connect()
         try:
             with translated(self._writer):
+                if is_new:
+                    self._writer.execute(PLANNED_ONCE)
                 row = self._writer.execute(statement, values, prepare=True).fetchone()
         except BaseException:
             if self._writer.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:

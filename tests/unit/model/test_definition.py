@@ -7,7 +7,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from saga_es.errors import DefinitionError, InvalidInput
 from saga_es.model.definition import Retry, SagaDefinition, SignalDefinition, StepDefinition
@@ -133,6 +136,24 @@ def test_the_digest_is_over_the_whole_plan():
 )
 def test_the_structure_is_names_needs_compensations_pivot_and_signals(nodes):
     assert plan(*nodes).structure != TRIP.structure
+
+
+@given(
+    title=st.text(min_size=1),
+    delay=st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=400)),
+    factor=st.floats(min_value=1, allow_infinity=False, allow_nan=False),
+    schema=st.none()
+    | st.dictionaries(
+        st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+    ),
+)
+def test_its_text_is_its_value_as_json(title, delay, factor, schema):
+    retry = Retry(attempts=3, delay=delay, factor=factor)
+    made = plan(act("a", title=title, retry=retry), wait("w", "a"), act("c", "a w", pivot=True))
+    made = SagaDefinition.model_validate({**made.model_dump(), "input_schema": schema})
+
+    assert made.to_json() == to_json(made.to_json_value())
+    assert SagaDefinition.from_json_value(from_json(made.to_json())) == made
 
 
 def test_the_digest_is_the_same_in_every_process():
