@@ -1,6 +1,13 @@
 """What every test may ask for: stores to test on, PostgreSQL found or started."""
 
 import os
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+LONG: Final = (Path("tests/integration/crash"), Path("tests/chaos"))
+"""Where tests take minutes: they begin first, so that no process is left alone with one when all others are done."""
 
 pytest_plugins = [
     "tests.support.compiled",
@@ -14,3 +21,9 @@ pytest_plugins = [
 def pytest_configure() -> None:
     """Keep this session's options from those that tests start as processes of their own."""
     os.environ.pop("PYTEST_ADDOPTS", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parents[1]
+    long = {root / folder for folder in LONG}
+    items.sort(key=lambda item: long.isdisjoint(item.path.parents))
