@@ -180,7 +180,7 @@ def row_of(rows: Sequence[Row], who: str, case: str, concurrent: int) -> Row | N
 
 def caption_of(figures: Figures) -> str:
     machine = figures["said"][0]
-    return f"Logarithmic scales; (a), (a100) and (b) do one after another. Medians of one run on {machine}."
+    return f"Logarithmic scales; (a), (a100) and (b) do one after another. Medians of one run on\n{machine}."
 
 
 def main(given: Sequence[str] | None = None) -> int:
