@@ -27,41 +27,32 @@ def test_what_gathers_during_a_commit_is_the_next_batch_and_is_answered_at_once(
     assert desk.store.versions() == {"opening": 1} | {f"s{n}": 1 for n in range(100)}
 
 
-def test_a_batch_is_bounded_by_events_but_never_empty():
+@pytest.mark.parametrize(
+    ("bound", "appends", "batches"),
+    [
+        (
+            {"max_events": 10},
+            {"a": (4, 2), "b": (4, 2), "c": (25, 2), "d": (1, 2)},
+            [["a", "b"], ["c"], ["d"]],
+        ),
+        (
+            {"max_bytes": 100},
+            {"a": (2, 40), "b": (1, 20), "c": (1, 1), "d": (3, 70), "e": (1, 100)},
+            [["a", "b"], ["c"], ["d"], ["e"]],
+        ),
+    ],
+    ids=["events", "bytes"],
+)
+def test_a_batch_is_bounded_but_never_empty(
+    bound: dict[str, int], appends: dict[str, tuple[int, int]], batches: list[list[str]]
+):
     async def story(desk: Desk) -> None:
-        waiting = [desk.put("a", 0, 4), desk.put("b", 0, 4), desk.put("c", 0, 25), desk.put("d", 0, 1)]
+        waiting = [desk.put(saga, 0, count, size=size) for saga, (count, size) in appends.items()]
         await desk.open()
         await asyncio.gather(*waiting)
 
-    desk = at_desk(ScriptedStore(), story, max_events=10)
-    assert [[saga for saga, _ in batch] for batch in desk.store.batches] == [
-        ["opening"],
-        ["a", "b"],
-        ["c"],
-        ["d"],
-    ]
-
-
-def test_a_batch_is_bounded_by_bytes_too():
-    async def story(desk: Desk) -> None:
-        waiting = [
-            desk.put("a", 0, 2, size=40),
-            desk.put("b", 0, size=20),
-            desk.put("c", 0, size=1),
-            desk.put("d", 0, 3, size=70),
-            desk.put("e", 0, size=100),
-        ]
-        await desk.open()
-        await asyncio.gather(*waiting)
-
-    desk = at_desk(ScriptedStore(), story, max_bytes=100)
-    assert [[saga for saga, _ in batch] for batch in desk.store.batches] == [
-        ["opening"],
-        ["a", "b"],
-        ["c"],
-        ["d"],
-        ["e"],
-    ]
+    desk = at_desk(ScriptedStore(), story, **bound)
+    assert [[saga for saga, _ in batch] for batch in desk.store.batches] == [["opening"], *batches]
 
 
 def test_appends_of_one_saga_keep_their_order_within_a_batch_too():
