@@ -10,10 +10,10 @@ from typing import Literal
 from saga_es.history.text import instant, printable
 from saga_es.model.definition import SagaDefinition, SignalDefinition
 from saga_es.model.lifecycle import SagaStatus
+from saga_es.model.masks import bits, has
 from saga_es.model.node import Node
 from saga_es.model.problem import Problem
 from saga_es.model.state import SagaState
-from saga_es.model.vector import bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def _draining(definition: SagaDefinition, state: SagaState) -> Iterator[Remainin
     fold = state.fold
     for index, node in enumerate(fold.nodes):
         planned = definition.nodes[index]
-        if fold.open_actions >> index & 1:
+        if has(fold.open_actions, index):
             text = f"attempt {node.attempts} in flight; its answer is recorded before the saga turns round"
             yield Remaining(planned.name, planned.title, "action", node.status, text)
-        elif fold.plan.undoable >> index & 1 and node.status in ("succeeded", "unknown"):
+        elif has(fold.plan.undoable, index) and node.status in ("succeeded", "unknown"):
             text = "to be undone once nothing is in flight"
             yield Remaining(planned.name, _undo_title(definition, index), "compensation", node.status, text)
 

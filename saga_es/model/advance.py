@@ -8,9 +8,9 @@ from saga_es.model.decision import Decision
 from saga_es.model.definition import SignalDefinition
 from saga_es.model.keys import call_key
 from saga_es.model.lifecycle import Ending
+from saga_es.model.masks import bits, has
 from saga_es.model.problem import Problem, ProblemKind
 from saga_es.model.times import later
-from saga_es.model.vector import bits
 
 
 def advance(decision: Decision) -> None:
@@ -64,7 +64,7 @@ def _time_out_signals(decision: Decision) -> None:
     for due, index in fold.dues:
         if due > decision.at or fold.draining:
             return
-        if fold.plan.signals >> index & 1:
+        if has(fold.plan.signals, index):
             decision.emit(ev.SignalTimedOut(signal=decision.name(index)))
             error = fold.nodes[index].error
             if not fold.draining and error is not None:
@@ -76,7 +76,7 @@ def _dispatch_actions(decision: Decision) -> None:
     for due, index in fold.dues:
         if due > decision.at or decision.room <= 0:
             break
-        if fold.retrying >> index & 1:
+        if has(fold.retrying, index):
             _dispatch_action(decision, index)
     for index in bits(fold.ready):
         if decision.room <= 0:

@@ -9,6 +9,7 @@ from saga_es.model.definition import Retry, SagaDefinition, StepDefinition
 from saga_es.model.events import Event, Op
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
+from saga_es.model.masks import has
 from saga_es.model.state import SagaState
 from saga_es.model.times import later
 
@@ -77,7 +78,7 @@ def retry_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defau
         return own or defaults.compensation_retry
     if step.retry is not None:
         return step.retry
-    after_pivot = definition.graph.after_pivot >> index & 1
+    after_pivot = has(definition.graph.after_pivot, index)
     return defaults.compensation_retry if after_pivot else defaults.step_retry
 
 

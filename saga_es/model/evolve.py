@@ -7,9 +7,9 @@ from typing import Final, cast
 
 from saga_es.model import events as ev
 from saga_es.model.fold import Fold
+from saga_es.model.masks import added, has, without
 from saga_es.model.node import Node
 from saga_es.model.problem import NO_ANSWER, Problem, ProblemKind
-from saga_es.model.vector import without
 
 
 def apply(fold: Fold, event: ev.Event) -> None:
@@ -49,14 +49,14 @@ def _saga_failed(fold: Fold, event: ev.SagaFailed) -> None:
     fold.move_saga("SagaFailed")
     fold.cause = event.cause
     for name in event.residue:
-        fold.left |= 1 << fold.plan.index[name]
+        fold.left = added(fold.left, fold.plan.index[name])
 
 
 def _saga_parked(fold: Fold, event: ev.SagaParked) -> None:
     index = -1
     if event.step is not None:
         index = fold.plan.index.get(event.step, -1)
-        if index < 0 or not fold.plan.signals >> index & 1:
+        if index < 0 or not has(fold.plan.signals, index):
             index, node = fold.moved_step(event.step, "SagaParked")
             if node.status == "stuck":
                 fold.open_undos = without(fold.open_undos, index)
@@ -91,7 +91,7 @@ def _step_dispatched(fold: Fold, event: ev.StepDispatched) -> None:
     fold.move_saga("StepDispatched")
     index, node = fold.moved_step(event.step, "StepDispatched")
     fold.settle(index)
-    fold.open_actions |= 1 << index
+    fold.open_actions = added(fold.open_actions, index)
     if node.due is not None:
         fold.set_due(index, node, None)
     node.attempts = event.attempt
@@ -130,7 +130,7 @@ def _step_outcome_unknown(fold: Fold, event: ev.StepOutcomeUnknown) -> None:
     _note_answer(node, event.attempt, event.why)
     node.doubtful = True
     graph = fold.plan.graph
-    decided_by_operator = index == graph.pivot and not fold.plan.undoable >> index & 1
+    decided_by_operator = index == graph.pivot and not has(fold.plan.undoable, index)
     _fail(fold, index, node, event.why, parks=decided_by_operator)
 
 
@@ -152,7 +152,7 @@ def _fail(fold: Fold, index: int, node: Node, error: Problem, *, parks: bool = F
 def _step_retry_scheduled(fold: Fold, event: ev.StepRetryScheduled) -> None:
     index, node = fold.moved_step(event.step, "StepRetryScheduled")
     fold.settle(index)
-    fold.retrying |= 1 << index
+    fold.retrying = added(fold.retrying, index)
     # A definite "it did not happen" here is a probe's, asked by the one key of all attempts: it clears them all.
     node.doubtful = event.error.kind is not ProblemKind.REJECTED
     _note_answer(node, event.attempt, event.error)
@@ -174,7 +174,7 @@ def _compensation_dispatched(fold: Fold, event: ev.CompensationDispatched) -> No
     node.round = event.round
     node.undo_attempts = event.attempt
     node.deadline = event.deadline
-    fold.open_undos |= 1 << index
+    fold.open_undos = added(fold.open_undos, index)
     fold.undo_ready = without(fold.undo_ready, index)
     fold.put(index, node)
 
@@ -194,7 +194,8 @@ def _step_compensated(fold: Fold, event: ev.StepCompensated) -> None:
     node.undo_error = node.deadline = None
     fold.put(index, node)
     if node.undo_blind and node.has_result:
-        fold.undo_ready |= 1 << index  # the result came while it was undone blindly: another round, with it
+        # The result came while it was undone blindly: another round, with it.
+        fold.undo_ready = added(fold.undo_ready, index)
     else:
         fold.clear(index)
 
@@ -248,14 +249,14 @@ def _late_outcome(fold: Fold, event: ev.LateOutcomeReceived) -> None:
     if event.op == "action" and isinstance(event.outcome, ev.LateSuccess):
         if node.status in ("rejected", "skipped", "waiting"):
             node.stands = True
-            if fold.status == "failed" and not fold.plan.read_only >> index & 1:
-                fold.left |= 1 << index
+            if fold.status == "failed" and not has(fold.plan.read_only, index):
+                fold.left = added(fold.left, index)
         elif node.status != "forced":
             node.result = event.outcome.result
             node.has_result = True
             if node.status == "compensated" and node.undo_blind:
-                fold.owed |= 1 << index
-                fold.undo_ready |= 1 << index
+                fold.owed = added(fold.owed, index)
+                fold.undo_ready = added(fold.undo_ready, index)
     fold.put(index, node)
 
 
@@ -266,14 +267,14 @@ def _retry_requested(fold: Fold, event: ev.RetryRequested) -> None:
     if node.status == "undo_retrying":
         if before == "stuck":
             node.undo_budget_from = node.undo_attempts
-        fold.undo_ready |= 1 << index
+        fold.undo_ready = added(fold.undo_ready, index)
     else:
         if before != "retrying":
             node.budget_from = node.attempts
             node.error = None
             node.supplied = False
         if not node.unmet:  # a rejection can be supplied to a step whose needs are still open
-            fold.ready |= 1 << index
+            fold.ready = added(fold.ready, index)
     fold.put(index, node)
 
 

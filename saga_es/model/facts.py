@@ -13,8 +13,8 @@ from saga_es.model.base import Fields
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
+from saga_es.model.masks import bits, union
 from saga_es.model.state import SagaState
-from saga_es.model.vector import bits
 
 Fact = tuple[str, dict[str, JsonValue]]
 """An event's stored name, and its fields as JSON says them, in the newest schema."""
@@ -63,7 +63,9 @@ def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
         said.__dict__ = fields
         handle(fold, event)
         fold.version += 1
-    for index in bits(fold.open_actions | fold.open_undos):  # made of those deadlines alone that still stand
+    for index in bits(
+        union(fold.open_actions, fold.open_undos)
+    ):  # made of those deadlines alone that still stand
         node = fold.nodes[index]
         deadline = cast("object", node.deadline)
         if isinstance(deadline, str):

@@ -10,10 +10,11 @@ from pydantic import JsonValue
 
 from saga_es.errors import IllegalTransition, UnknownSignal, UnknownStep
 from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE, UNBORN
+from saga_es.model.masks import Mask, added, bits, has, without
 from saga_es.model.node import Node
 from saga_es.model.plan import Plan
 from saga_es.model.problem import Problem
-from saga_es.model.vector import Vector, bits, persistent, without
+from saga_es.model.vector import Vector, persistent
 
 SAGA_MOVES: Final = SAGA_LIFECYCLE.moves
 STEP_MOVES: Final = STEP_LIFECYCLE.moves
@@ -62,8 +63,13 @@ class Fold:
         self.nodes: Vector[Node] | tuple[Node, ...] | list[Node] = plan.at_rest
         self.ready = plan.first_steps
         self.to_await = plan.first_signals
-        self.open_actions = self.open_undos = self.retrying = 0
-        self.owed = self.undo_ready = self.cleared = self.left = 0
+        self.open_actions: Mask = 0
+        self.open_undos: Mask = 0
+        self.retrying: Mask = 0
+        self.owed: Mask = 0
+        self.undo_ready: Mask = 0
+        self.cleared: Mask = 0
+        self.left: Mask = 0
         self.dues: tuple[tuple[datetime, int], ...] = ()
         self.parks: tuple[tuple[int, Problem], ...] = ()
         self.remaining = len(plan.names)
@@ -134,7 +140,7 @@ class Fold:
 
     def signal_index(self, name: str) -> int:
         index = self.plan.index.get(name)
-        if index is None or not self.plan.signals >> index & 1:
+        if index is None or not has(self.plan.signals, index):
             signals = [self.plan.names[i] for i in bits(self.plan.signals)]
             raise UnknownSignal(name, saga_id=self.saga_id, known=signals)
         return index
@@ -163,7 +169,7 @@ class Fold:
         return index, node
 
     def what(self, index: int) -> str:
-        kind = "signal" if self.plan.signals >> index & 1 else "step"
+        kind = "signal" if has(self.plan.signals, index) else "step"
         return f"{kind} {self.plan.names[index]!r} of saga {self.saga_id!r}"
 
     def edit(self, index: int) -> Node:
@@ -229,10 +235,10 @@ class Fold:
         node.unmet -= 1
         self.put(dependent, node)
         if node.unmet == 0 and node.status == "waiting":
-            if self.plan.signals >> dependent & 1:
-                self.to_await |= 1 << dependent
+            if has(self.plan.signals, dependent):
+                self.to_await = added(self.to_await, dependent)
             else:
-                self.ready |= 1 << dependent
+                self.ready = added(self.ready, dependent)
         return node
 
     def drain(self, cause: Problem) -> None:
@@ -252,9 +258,9 @@ class Fold:
             self.put(index, node)
         self.dues = ()
         for index in reversed(graph.topological):
-            blockers = sum(1 for dependent in graph.dependents[index] if not self.cleared >> dependent & 1)
+            blockers = sum(1 for dependent in graph.dependents[index] if not has(self.cleared, dependent))
             node = self.nodes[index]
-            owes = bool(self.plan.undoable >> index & 1) and node.status in ("succeeded", "unknown")
+            owes = has(self.plan.undoable, index) and node.status in ("succeeded", "unknown")
             if blockers:
                 node = self.edit(index)
                 node.blockers = blockers
@@ -263,9 +269,9 @@ class Fold:
 
     def owe_again(self, index: int) -> None:
         """A rejected step was given a result while compensating: its undo joins in, before those it needed."""
-        if not self.plan.undoable >> index & 1 or self.owed >> index & 1:
+        if not has(self.plan.undoable, index) or has(self.owed, index):
             return
-        was_cleared = bool(self.cleared >> index & 1)
+        was_cleared = has(self.cleared, index)
         self.cleared = without(self.cleared, index)
         self._place(index, owes=True, blockers=self.nodes[index].blockers)
         if was_cleared:
@@ -279,18 +285,17 @@ class Fold:
                 node.blockers += 1
                 self.put(need, node)
                 self.undo_ready = without(self.undo_ready, need)
-                if self.cleared >> need & 1:
+                if has(self.cleared, need):
                     self.cleared = without(self.cleared, need)
                     holding.append(need)
 
     def _place(self, index: int, *, owes: bool, blockers: int) -> None:
-        bit = 1 << index
         if owes:
-            self.owed |= bit
+            self.owed = added(self.owed, index)
             if not blockers:
-                self.undo_ready |= bit
+                self.undo_ready = added(self.undo_ready, index)
         elif not blockers:
-            self.cleared |= bit
+            self.cleared = added(self.cleared, index)
 
     def clear(self, index: int) -> None:
         """The node's undo is finished, or not owed after all: what it needed may be undone."""
@@ -300,23 +305,22 @@ class Fold:
         waiting = [index]
         while waiting:
             number = waiting.pop()
-            if self.cleared >> number & 1 or self.nodes[number].blockers or self.owed >> number & 1:
+            if has(self.cleared, number) or self.nodes[number].blockers or has(self.owed, number):
                 continue
-            self.cleared |= 1 << number
+            self.cleared = added(self.cleared, number)
             for need in self.plan.graph.needs[number]:
                 node = self.edit(need)
                 node.blockers -= 1
                 self.put(need, node)
-                if node.blockers == 0 and self.owed >> need & 1:
-                    self.undo_ready |= 1 << need
+                if node.blockers == 0 and has(self.owed, need):
+                    self.undo_ready = added(self.undo_ready, need)
                 waiting.append(need)
 
     def standing(self) -> tuple[str, ...]:
         """Return the steps of which an effect may stand although nothing more is going to undo it."""
         names: list[str] = []
         for index, node in enumerate(self.nodes):
-            bit = 1 << index
-            if (self.plan.signals | self.plan.read_only) & bit:
+            if has(self.plan.signals, index) or has(self.plan.read_only, index):
                 continue
             if node.stands or node.status in ("succeeded", "unknown"):
                 names.append(self.plan.names[index])

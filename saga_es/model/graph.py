@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from saga_es.errors import DefinitionError
+from saga_es.model.masks import Mask, mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Graph:
         needs, dependents: direct neighbours of each node, deduplicated, in ascending order.
         topological: the nodes so that each comes after all it needs.
         pivot: the pivot's number, if there is one.
-        before: for each node, the mask of all it needs, transitively.
+        before: for each node, the mask of all it needs, transitively, as one number.
         after_pivot: the mask of the nodes that come after the pivot.
     """
 
@@ -29,7 +30,7 @@ class Graph:
     topological: tuple[int, ...]
     pivot: int | None
     before: tuple[int, ...]
-    after_pivot: int
+    after_pivot: Mask
 
     @classmethod
     def build(
@@ -99,7 +100,7 @@ def _pivot(
     *,
     pivots: Sequence[str],
     undoable: AbstractSet[str],
-) -> tuple[int | None, int]:
+) -> tuple[int | None, Mask]:
     if not pivots:
         return None, 0
     if len(pivots) > 1:
@@ -107,10 +108,10 @@ def _pivot(
             f"has {len(pivots)} pivots ({', '.join(pivots)}); at most one is possible", where=saga
         )
     pivot = index[pivots[0]]
-    after = 0
+    after: list[int] = []
     for number, name in enumerate(names):
         if before[number] >> pivot & 1:
-            after |= 1 << number
+            after.append(number)
             if name in undoable:
                 raise DefinitionError(
                     f"comes after the pivot {pivots[0]!r}, so nothing undoes it; remove its compensation",
@@ -122,4 +123,4 @@ def _pivot(
                 "need the pivot",
                 where=f"{saga}.{name}",
             )
-    return pivot, after
+    return pivot, mask_of(after)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from saga_es.model.graph import Graph
+from saga_es.model.masks import Mask, has, mask_of
 from saga_es.model.node import Node
 from saga_es.model.vector import Vector, persistent
 
@@ -32,37 +33,32 @@ class Plan:
     names: Sequence[str]
     index: Mapping[str, int]
     steps: Mapping[str, int]
-    signals: int
-    undoable: int
-    read_only: int
+    signals: Mask
+    undoable: Mask
+    read_only: Mask
     at_rest: Vector[Node] | tuple[Node, ...]
-    first_steps: int
-    first_signals: int
+    first_steps: Mask
+    first_signals: Mask
 
     @classmethod
     def of(cls, definition: SagaDefinition) -> Plan:
         graph = definition.graph
         signals = _mask(graph, (signal.name for signal in definition.signals))
-        first = _mask(
-            graph, (name for name, needs in zip(graph.names, graph.needs, strict=True) if not needs)
-        )
+        first = [number for number, needs in enumerate(graph.needs) if not needs]
         return cls(
             saga=definition.name,
             graph=graph,
             names=graph.names,
             index=graph.index,
-            steps={name: graph.index[name] for name in graph.names if not signals >> graph.index[name] & 1},
+            steps={name: number for name, number in graph.index.items() if not has(signals, number)},
             signals=signals,
             undoable=_mask(graph, (step.name for step in definition.steps if step.compensation)),
             read_only=_mask(graph, (step.name for step in definition.steps if step.read_only)),
             at_rest=persistent(Node(len(needs)) for needs in graph.needs),
-            first_steps=first & ~signals,
-            first_signals=first & signals,
+            first_steps=mask_of(number for number in first if not has(signals, number)),
+            first_signals=mask_of(number for number in first if has(signals, number)),
         )
 
 
-def _mask(graph: Graph, names: Iterable[str]) -> int:
-    mask = 0
-    for name in names:
-        mask |= 1 << graph.index[name]
-    return mask
+def _mask(graph: Graph, names: Iterable[str]) -> Mask:
+    return mask_of(graph.index[name] for name in names)

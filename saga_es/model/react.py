@@ -12,16 +12,16 @@ from saga_es.model.effects import CancelAttempt, Effect, NeedRoom, RunAttempt, W
 from saga_es.model.events import Op
 from saga_es.model.fold import Fold
 from saga_es.model.keys import call_key
+from saga_es.model.masks import Mask, bits, minus
 from saga_es.model.state import SagaState
-from saga_es.model.vector import bits
 
 
 @dataclass(slots=True)
 class Handed:
     """What the caller has in hand already, as masks of node numbers: attempts whose answer is still to come."""
 
-    actions: int = 0
-    undos: int = 0
+    actions: Mask = 0
+    undos: Mask = 0
 
 
 def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = None) -> tuple[Effect, ...]:
@@ -42,7 +42,7 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
 
 
 def _add_attempts(effects: list[Effect], definition: SagaDefinition, fold: Fold, held: Handed) -> None:
-    actions, undos = fold.open_actions & ~held.actions, fold.open_undos & ~held.undos
+    actions, undos = minus(fold.open_actions, held.actions), minus(fold.open_undos, held.undos)
     if actions:
         effects.extend([_action(definition, fold, index) for index in bits(actions)])
     if undos:

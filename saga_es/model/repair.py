@@ -21,7 +21,7 @@ from saga_es.model.decision import Decision
 from saga_es.model.definition import StepDefinition
 from saga_es.model.fold import SATISFIED, UNDONE
 from saga_es.model.lifecycle import STEP_LIFECYCLE
-from saga_es.model.vector import bits
+from saga_es.model.masks import bits, has
 
 EVENTS: dict[type[RepairCommand], str] = {
     RetryStep: "RetryRequested",
@@ -85,7 +85,7 @@ def _was_made(decision: Decision, command: RepairCommand, index: int) -> bool:
 
 def _check(decision: Decision, index: int, trigger: str) -> None:
     fold, node = decision.fold, decision.fold.nodes[index]
-    reopened = fold.status == "failed" and bool(fold.owed >> index & 1)
+    reopened = fold.status == "failed" and has(fold.owed, index)
     if fold.status == "succeeded" or (fold.status == "failed" and not reopened):
         raise SagaAlreadyEnded(
             fold.saga_id, status=fold.status, asked=f"{trigger} of {decision.name(index)!r}"
@@ -130,10 +130,10 @@ def _settling_guard(decision: Decision, index: int, trigger: str, *, going_back:
     if status == "waiting" and going_back:
         return "the saga is on its way back, where waiting steps never run"
     if trigger == "ResultSupplied":
-        is_undoable = bool(fold.plan.undoable >> index & 1)
+        is_undoable = has(fold.plan.undoable, index)
         if status == "rejected" and is_undoable and _undone_before(decision, index):
             return "steps that it needed are being undone already, and it would have to be undone before them"
-    elif fold.pivot_dispatched and not (going_back or fold.past_pivot) and graph.after_pivot >> index & 1:
+    elif fold.pivot_dispatched and not (going_back or fold.past_pivot) and has(graph.after_pivot, index):
         # It would send the saga back although the pivot, once dispatched, may still succeed and close the way.
         return f"the pivot {decision.name(graph.pivot or 0)!r} is not settled yet; wait for it, or settle it first"
     return None

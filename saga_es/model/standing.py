@@ -8,8 +8,8 @@ from pydantic import JsonValue
 
 from saga_es.model.fold import Fold
 from saga_es.model.lifecycle import UNBORN, Ending, SagaStatus
+from saga_es.model.masks import bits, union
 from saga_es.model.problem import Problem
-from saga_es.model.vector import bits
 
 STATUSES: Final = {UNBORN: SagaStatus.PENDING, **{status.value: status for status in SagaStatus}}
 
@@ -28,7 +28,7 @@ def ending_of(fold: Fold) -> Ending | None:
         return Ending.SUCCEEDED
     if fold.status != "failed":
         return None
-    if fold.left | fold.owed:
+    if fold.left or fold.owed:
         return Ending.RESIDUE
     return Ending.FORCED if fold.forced() else Ending.COMPENSATED
 
@@ -37,7 +37,7 @@ def residue_of(fold: Fold) -> tuple[str, ...]:
     if fold.status != "failed":
         return ()
     # As recorded, not worked out again: newer code may have made a step read_only meanwhile.
-    return tuple([fold.plan.names[index] for index in bits(fold.left | fold.owed)])
+    return tuple([fold.plan.names[index] for index in bits(union(fold.left, fold.owed))])
 
 
 def results_of(fold: Fold) -> list[tuple[str, JsonValue]]:

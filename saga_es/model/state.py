@@ -14,6 +14,7 @@ from saga_es.model.events import Event, Recorded
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import FIELDS, Fold
 from saga_es.model.lifecycle import Ending, SagaStatus, SignalStatus, StepStatus
+from saga_es.model.masks import has
 from saga_es.model.node import Node
 from saga_es.model.problem import Problem
 from saga_es.model.standing import ending_of, is_open, parked_of, residue_of, status_of
@@ -51,7 +52,7 @@ class Steps(Mapping[str, StepState]):
     def __getitem__(self, name: str) -> StepState:
         index = self._fold.plan.index[name]
         node = self._fold.nodes[index]
-        status = SignalStatus if self._fold.plan.signals >> index & 1 else StepStatus
+        status = SignalStatus if has(self._fold.plan.signals, index) else StepStatus
         return _view(node, status(node.status))
 
     def __iter__(self) -> Iterator[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
 BITS = 5
 WIDTH = 1 << BITS
 MASK = WIDTH - 1
-WORD: Final = 60
-"""Bits of a mask that are looked through as one small number."""
 
 
 class Vector(Generic[T]):
@@ -67,33 +65,3 @@ def persistent(items: Iterable[T]) -> Vector[T] | tuple[T, ...]:
     """Return items to be replaced one by one without a copy of the whole: up to 32, a tuple is that by itself."""
     few = tuple(items)
     return few if len(few) <= WIDTH else vector(few)
-
-
-def bits(mask: int) -> Iterable[int]:
-    """Return the numbers in a mask, ascending."""
-    return _FEW[mask] if mask < len(_FEW) else _bits(mask)
-
-
-def _bits(mask: int) -> Iterator[int]:
-    # By words: whatever is done to a mask of thousands is done to all its bits.
-    base = 0
-    while mask:
-        word = mask & ((1 << WORD) - 1)
-        past = WORD if word else (mask & -mask).bit_length() - 1  # over all that are empty at once
-        while word:
-            low = word & -word
-            yield base + low.bit_length() - 1
-            word ^= low
-        mask >>= past
-        base += past
-
-
-def without(mask: int, index: int) -> int:
-    """Return a mask without a number; the very same where it is not in it."""
-    if not mask:
-        return 0
-    bit = 1 << index
-    return mask ^ bit if mask & bit else mask  # half of what `mask & ~bit` takes of a wide one
-
-
-_FEW: Final = tuple(tuple(_bits(mask)) for mask in range(256))

@@ -11,10 +11,10 @@ from saga_es.model.defaults import Defaults
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.effects import RunAttempt
 from saga_es.model.events import Op
+from saga_es.model.masks import added, without
 from saga_es.model.react import Handed
 from saga_es.model.standing import is_open
 from saga_es.model.state import SagaState
-from saga_es.model.vector import without
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
 from saga_es.store.shards import Shard, number_of
@@ -137,9 +137,9 @@ class Live:
         """Note that an attempt of a node is in hand until its answer is recorded."""
         self.numbers[attempt.op, index] = attempt.round, attempt.number
         if attempt.op == "action":
-            self.handed.actions |= 1 << index
+            self.handed.actions = added(self.handed.actions, index)
         else:
-            self.handed.undos |= 1 << index
+            self.handed.undos = added(self.handed.undos, index)
 
     def take_back(self, report: Report, index: int) -> None:
         """Note that an attempt's answer is recorded; a late one may be of an attempt before the one in hand."""

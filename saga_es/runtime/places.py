@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from saga_es.model.fold import Fold
+from saga_es.model.masks import size
 from saga_es.model.state import SagaState
 from saga_es.runtime.settings import Settings
 
@@ -77,4 +78,4 @@ class Places:
 
 
 def _in_flight_of(fold: Fold) -> int:
-    return (fold.open_actions | fold.open_undos).bit_count()
+    return size(fold.open_actions) + size(fold.open_undos)  # no node has both

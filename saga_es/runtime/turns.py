@@ -11,6 +11,7 @@ from saga_es.model.decide import Decider
 from saga_es.model.defaults import Defaults
 from saga_es.model.events import Event
 from saga_es.model.fold import Fold
+from saga_es.model.masks import has
 from saga_es.model.state import SagaState
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.dispatcher import Report
@@ -145,6 +146,6 @@ def _is_awaited(fold: Fold, report: Report) -> bool:
         return False
     node = fold.nodes[index]
     if report.op == "action":
-        return bool(fold.open_actions >> index & 1) and node.attempts == report.number
+        return has(fold.open_actions, index) and node.attempts == report.number
     is_current = (node.round, node.undo_attempts) == (report.round, report.number)
-    return bool(fold.open_undos >> index & 1) and is_current
+    return has(fold.open_undos, index) and is_current

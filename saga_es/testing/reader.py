@@ -10,8 +10,8 @@ from typing import Final
 from saga_es.model import events as ev
 from saga_es.model.definition import SagaDefinition, StepDefinition
 from saga_es.model.lifecycle import SAGA_LIFECYCLE, SIGNAL_LIFECYCLE, STEP_LIFECYCLE, UNBORN
+from saga_es.model.masks import bits
 from saga_es.model.problem import Problem
-from saga_es.model.vector import bits
 
 DONE: Final = frozenset({"succeeded", "skipped", "received"})
 UNFINISHED: Final = frozenset({"undoing", "undo_retrying", "stuck"})

@@ -7,8 +7,8 @@ from functools import cache
 
 from saga_es.model import events as ev
 from saga_es.model.definition import SagaDefinition
+from saga_es.model.masks import bits
 from saga_es.model.state import SagaState
-from saga_es.model.vector import bits
 
 SATISFYING = (ev.StepSucceeded, ev.ResultSupplied, ev.StepSkipped, ev.SignalReceived)
 

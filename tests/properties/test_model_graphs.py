@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from saga_es.errors import DefinitionError
 from saga_es.model.graph import Graph
-from saga_es.model.vector import bits, vector
+from saga_es.model.masks import bits
+from saga_es.model.vector import vector
 from tests.properties.graphs import definitions
 
 

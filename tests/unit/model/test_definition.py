@@ -15,7 +15,8 @@ from pydantic_core import from_json, to_json
 from saga_es.errors import DefinitionError, InvalidInput
 from saga_es.model.definition import Retry, SagaDefinition, SignalDefinition, StepDefinition
 from saga_es.model.keys import call_key, check_saga_id
-from saga_es.model.vector import bits, vector
+from saga_es.model.masks import bits
+from saga_es.model.vector import vector
 from tests.unit.model.plans import act, plan, wait
 
 TRIP = plan(act("a", title="fly"), act("b", "a"), wait("w", "a"), act("c", "b w", pivot=True))
