@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import partial
 from typing import Any, Final, cast
+from weakref import ref
 
 from pydantic import TypeAdapter
 
@@ -83,7 +84,10 @@ class _Fields(Plain):
         return True
 
 
-@lru_cache(maxsize=1024)
+_KNOWN: Final[dict[int, tuple[Plain | None, ref[TypeAdapter[Any]]]]] = {}
+"""Of every adapter that lives, by its id: a saga of thousands of steps has as many, and asks for each in its turn."""
+
+
 def plain_of(adapter: TypeAdapter[Any]) -> Plain | None:
     """Return how to know the plain values of an annotation, ``None`` where there may be none.
 
@@ -91,10 +95,19 @@ def plain_of(adapter: TypeAdapter[Any]) -> Plain | None:
     about them: no validator, serializer, alias, constraint, private attribute or further field. A value with a type
     of its own anywhere in it, a subclass say, is not.
     """
-    try:
-        return _plain(adapter.core_schema)
-    except (AttributeError, LookupError, TypeError):  # a schema that is built later, or of another form
-        return None
+    key = id(adapter)
+    known = _KNOWN.get(key)
+    if known is None:
+        try:
+            found = _plain(adapter.core_schema)
+        except (AttributeError, LookupError, TypeError):  # a schema that is built later, or of another form
+            found = None
+        known = _KNOWN[key] = found, ref(adapter, partial(_forget, key))
+    return known[0]
+
+
+def _forget(key: int, _: object) -> None:
+    del _KNOWN[key]  # before the id can be another's
 
 
 def _plain(schema: Mapping[str, Any]) -> Plain | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 from saga_es.model.commands import Command
 from saga_es.model.defaults import Defaults
@@ -10,6 +9,7 @@ from saga_es.model.events import Event, Op
 from saga_es.model.evolve import HANDLERS, apply
 from saga_es.model.fold import Fold
 from saga_es.model.masks import has
+from saga_es.model.plan import Plan
 from saga_es.model.state import SagaState
 from saga_es.model.times import later
 
@@ -62,7 +62,7 @@ class Decision:
         return retry_policy(self.definition, index, op, self.command.defaults)
 
     def deadline(self, index: int, op: Op) -> datetime | None:
-        timeout = timeout_policy(self.definition, index, op, self.command.defaults)
+        timeout = timeout_policy(self.fold.plan, index, op, self.command.defaults)
         return None if timeout is None else later(self.at, timeout)
 
     def due_after(self, retry: Retry, tried: int) -> datetime:
@@ -82,11 +82,7 @@ def retry_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defau
     return defaults.compensation_retry if after_pivot else defaults.step_retry
 
 
-def timeout_policy(definition: SagaDefinition, index: int, op: Op, defaults: Defaults) -> timedelta | None:
+def timeout_policy(plan: Plan, index: int, op: Op, defaults: Defaults) -> timedelta | None:
     """Return how long one attempt may take, or ``None`` for ever."""
-    step = definition.nodes[index]
-    assert isinstance(step, StepDefinition)  # noqa: S101 - signals are never tried
-    named: timedelta | Literal["default"] | None = step.timeout
-    if op == "compensation":
-        named = step.compensation.timeout if step.compensation else "default"
-    return defaults.step_timeout if named == "default" else named
+    said = plan.timeouts if op == "action" else plan.undo_timeouts
+    return said.get(index, defaults.step_timeout)

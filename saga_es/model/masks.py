@@ -52,10 +52,10 @@ def added(mask: Mask, number: int) -> Mask:
 
 def without(mask: Mask, number: int) -> Mask:
     """Return a mask without a number; the very same where it is not in it."""
-    if isinstance(mask, int):  # said here as well, and not by calls: it is nearly all that is ever asked
-        return mask ^ 1 << number if mask and mask >> number & 1 else mask
-    if not has(mask, number):
+    if not has(mask, number):  # asked first, so that compiled code hands back the number it was given
         return mask
+    if isinstance(mask, int):
+        return mask ^ 1 << number
     chunks = list(mask)
     chunks[number >> SHIFT] ^= 1 << (number & LOW)
     return tuple(chunks) if chunks[-1] else _made_of(chunks)
@@ -83,7 +83,7 @@ def size(mask: Mask) -> int:
     """Return how many numbers there are."""
     if isinstance(mask, int):
         return mask.bit_count() if mask else 0
-    return sum([chunk.bit_count() for chunk in mask])
+    return sum([chunk.bit_count() for chunk in mask if chunk])
 
 
 def bits(mask: Mask) -> Iterable[int]:

@@ -1,10 +1,11 @@
-"""What the fold needs of a definition, worked out once: masks by node number and the nodes at rest."""
+"""What every turn asks of a definition, worked out once, by node number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
 
 from saga_es.model.graph import Graph
 from saga_es.model.masks import Mask, has, mask_of
@@ -26,6 +27,8 @@ class Plan:
         read_only: the steps that leave nothing behind.
         at_rest: every node before anything happened.
         first_steps, first_signals: the nodes that need nothing.
+        needs: of each node, what it takes the results of, in that order.
+        timeouts, undo_timeouts: of the actions and compensations that say how long they may take.
     """
 
     saga: str
@@ -39,6 +42,9 @@ class Plan:
     at_rest: Vector[Node] | tuple[Node, ...]
     first_steps: Mask
     first_signals: Mask
+    needs: Sequence[Sequence[int]]
+    timeouts: Mapping[int, timedelta | None]
+    undo_timeouts: Mapping[int, timedelta | None]
 
     @classmethod
     def of(cls, definition: SagaDefinition) -> Plan:
@@ -57,7 +63,23 @@ class Plan:
             at_rest=persistent(Node(len(needs)) for needs in graph.needs),
             first_steps=mask_of(number for number in first if not has(signals, number)),
             first_signals=mask_of(number for number in first if has(signals, number)),
+            needs=tuple([tuple([graph.index[name] for name in node.needs]) for node in definition.nodes]),
+            timeouts=_said(graph, ((step.name, step.timeout) for step in definition.steps)),
+            undo_timeouts=_said(
+                graph,
+                (
+                    (step.name, step.compensation.timeout)
+                    for step in definition.steps
+                    if step.compensation is not None
+                ),
+            ),
         )
+
+
+def _said(
+    graph: Graph, timeouts: Iterable[tuple[str, timedelta | Literal["default"] | None]]
+) -> Mapping[int, timedelta | None]:
+    return {graph.index[name]: timeout for name, timeout in timeouts if timeout != "default"}
 
 
 def _mask(graph: Graph, names: Iterable[str]) -> Mask:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from saga_es.model.definition import SagaDefinition, StepDefinition
+from saga_es.model.definition import SagaDefinition
 from saga_es.model.effects import CancelAttempt, Effect, NeedRoom, RunAttempt, WakeAt
 from saga_es.model.events import Op
 from saga_es.model.fold import Fold
@@ -33,7 +33,7 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
     effects: list[Effect] = []
     # Asked first, each by itself: of most states most of this is not owed.
     if fold.open_actions or fold.open_undos:
-        _add_attempts(effects, definition, fold, handed or Handed())
+        _add_attempts(effects, fold, handed or Handed())
         if fold.draining and definition.on_failure == "cancel":
             effects.extend(_cancellations(fold))
     if fold.dues or fold.ready or fold.undo_ready:
@@ -41,24 +41,22 @@ def react(definition: SagaDefinition, state: SagaState, handed: Handed | None = 
     return tuple(effects)
 
 
-def _add_attempts(effects: list[Effect], definition: SagaDefinition, fold: Fold, held: Handed) -> None:
+def _add_attempts(effects: list[Effect], fold: Fold, held: Handed) -> None:
     actions, undos = minus(fold.open_actions, held.actions), minus(fold.open_undos, held.undos)
     if actions:
-        effects.extend([_action(definition, fold, index) for index in bits(actions)])
+        effects.extend([_action(fold, index) for index in bits(actions)])
     if undos:
         effects.extend([_compensation(fold, index) for index in bits(undos)])
 
 
-def _action(definition: SagaDefinition, fold: Fold, index: int) -> RunAttempt:
-    step = definition.nodes[index]
+def _action(fold: Fold, index: int) -> RunAttempt:
     arguments: list[JsonValue] = [fold.input]
     absent = 0
-    if isinstance(step, StepDefinition):
-        for place, need in enumerate(step.needs, start=1):
-            node = fold.nodes[fold.plan.index[need]]
-            arguments.append(node.result)
-            if node.status == "skipped":
-                absent |= 1 << place
+    for place, need in enumerate(fold.plan.needs[index], start=1):
+        node = fold.nodes[need]
+        arguments.append(node.result)
+        if node.status == "skipped":
+            absent |= 1 << place
     return _attempt(fold, index, "action", tuple(arguments), absent)
 
 

@@ -86,7 +86,7 @@ class Effects:
                 return
             if not self._may_resume(live, attempt):
                 return
-            timeout = timeout_policy(live.definition, index, attempt.op, self._defaults)
+            timeout = timeout_policy(live.definition.plan, index, attempt.op, self._defaults)
             attempt = replace(
                 attempt, deadline=None if timeout is None else later(self._clock.now(), timeout)
             )

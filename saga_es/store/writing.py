@@ -94,6 +94,6 @@ def _step_succeeded(fields: dict[str, Any]) -> bytes:
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 16)  # a wide saga's steps come round and round: fewer than they are would be none
 def _name(step: str) -> bytes:
     return _QUOTED(step).encode()

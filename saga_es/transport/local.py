@@ -147,7 +147,7 @@ class LocalExchange:
         return Succeeded(value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 16)  # a wide saga's steps come round and round: fewer than they are would be none
 def _result_of(step: str) -> str:
     return f"the result of {step!r}"
 
