@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from saga_es.authoring.bindings import Call, SagaBindings, StepBinding
 from saga_es.authoring.codec import in_words
-from saga_es.authoring.entries import Compiled, CompiledStep, Entry, adapter_of, compile_entry, schema_of
+from saga_es.authoring.entries import Adapters, Compiled, CompiledStep, Entry, Schema, compile_entry
 from saga_es.authoring.signatures import Unresolved
 from saga_es.errors import DefinitionError
 from saga_es.model.definition import SagaDefinition
@@ -43,7 +43,10 @@ class Assembly:
 
 
 def assemble(
-    header: Header, entries: Sequence[Entry], ready: Mapping[str, Compiled] | None = None
+    header: Header,
+    entries: Sequence[Entry],
+    ready: Mapping[str, Compiled] | None = None,
+    adapters: Adapters | None = None,
 ) -> Assembly:
     """Return the plan of what was declared.
 
@@ -51,16 +54,18 @@ def assemble(
         header: what the saga says of itself.
         entries: its nodes, as they were declared.
         ready: nodes that were compiled before, with all they need.
+        adapters: with which they were.
 
     Raises:
         DefinitionError: it can't work; the message names the place.
         Unresolved: an annotation can't be found (yet).
     """
-    ready = ready or {}
+    ready, adapters = ready or {}, adapters or Adapters()
     types = {entry.name: entry.returns(f"{header.name}.{entry.name}") for entry in entries}
-    takes = adapter_of(header.input, f"{header.name}: its input")
+    takes, schema = adapters.of(header.input, f"{header.name}: its input")
     compiled = [
-        ready.get(entry.name) or compile_entry(entry, saga=header.name, takes=header.input, types=types)
+        ready.get(entry.name)
+        or compile_entry(entry, saga=header.name, takes=header.input, types=types, adapters=adapters)
         for entry in entries
     ]
     steps: dict[str, StepBinding] = {}
@@ -70,7 +75,7 @@ def assemble(
             steps[node.definition.name] = node.binding
         else:
             signals[node.definition.name] = node.payload
-    return Assembly(SagaBindings(_plan(header, compiled, takes), takes, steps, signals))
+    return Assembly(SagaBindings(_plan(header, compiled, schema), takes, steps, signals))
 
 
 def unresolved(error: Unresolved, where: str) -> DefinitionError:
@@ -82,13 +87,13 @@ def unresolved(error: Unresolved, where: str) -> DefinitionError:
     )
 
 
-def _plan(header: Header, compiled: Sequence[Compiled], takes: TypeAdapter[Any]) -> SagaDefinition:
+def _plan(header: Header, compiled: Sequence[Compiled], schema: Schema) -> SagaDefinition:
     try:
         return SagaDefinition(
             name=header.name,
             version=header.version,
             on_failure=header.on_failure,
-            input_schema=schema_of(takes),
+            input_schema=schema,
             steps=tuple(node.definition for node in compiled if isinstance(node, CompiledStep)),
             signals=tuple(node.definition for node in compiled if not isinstance(node, CompiledStep)),
             order=tuple(node.definition.name for node in compiled),

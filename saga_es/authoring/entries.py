@@ -86,9 +86,29 @@ class CompiledSignal:
 
 
 Compiled: TypeAlias = CompiledStep | CompiledSignal
+Schema: TypeAlias = dict[str, JsonValue] | None
 
 
-def compile_entry(entry: Entry, *, saga: str, takes: Any, types: Mapping[str, Any]) -> Compiled:
+class Adapters:
+    """Reads and writes what a saga's nodes return: made once for each class, however many of them return it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[type, TypeAdapter[Any], Schema]] = {}  # a class may not be hashable
+
+    def of(self, annotation: Any, where: str) -> tuple[TypeAdapter[Any], Schema]:
+        """Return an annotation's adapter and JSON schema; raises as `adapter_of` does."""
+        if not isinstance(annotation, type):  # made of others, perhaps with things that can't be compared
+            adapter = adapter_of(annotation, where)
+            return adapter, schema_of(adapter)
+        if id(annotation) not in self._known:
+            adapter = adapter_of(annotation, where)
+            self._known[id(annotation)] = annotation, adapter, schema_of(adapter)
+        return self._known[id(annotation)][1:]
+
+
+def compile_entry(
+    entry: Entry, *, saga: str, takes: Any, types: Mapping[str, Any], adapters: Adapters
+) -> Compiled:
     """Return one node's part of the plan, and what runs it.
 
     Args:
@@ -96,6 +116,7 @@ def compile_entry(entry: Entry, *, saga: str, takes: Any, types: Mapping[str, An
         saga: the saga's name, for errors.
         takes: the annotation of the saga's input.
         types: what the nodes it needs return; an absent one is not compared.
+        adapters: the saga's.
 
     Raises:
         DefinitionError: it can't work; the message names the place.
@@ -103,28 +124,30 @@ def compile_entry(entry: Entry, *, saga: str, takes: Any, types: Mapping[str, An
     """
     where = f"{saga}.{entry.name}"
     if isinstance(entry, SignalEntry):
-        return _signal(entry, where)
-    return _step(entry, saga, where, takes, types)
+        return _signal(entry, where, adapters)
+    _check(entry, saga, where, takes, types)
+    return _step(entry, where, adapters)
 
 
-def _signal(entry: SignalEntry, where: str) -> CompiledSignal:
+def _signal(entry: SignalEntry, where: str, adapters: Adapters) -> CompiledSignal:
     if entry.timeout is not None and not is_timeout(entry.timeout):
         raise DefinitionError(
             f"timeout= has to be a timedelta above zero, or None to wait for ever, not {entry.timeout!r}",
             where=where,
         )
-    payload = adapter_of(entry.payload, where)
+    payload, schema = adapters.of(entry.payload, where)
     definition = SignalDefinition(
         name=entry.name,
         title=entry.title or titled(entry.name),
         needs=entry.needs,
         timeout=entry.timeout,
-        payload_schema=schema_of(payload),
+        payload_schema=schema,
     )
     return CompiledSignal(definition, payload)
 
 
-def _step(entry: StepEntry, saga: str, where: str, takes: Any, types: Mapping[str, Any]) -> CompiledStep:
+def _check(entry: StepEntry, saga: str, where: str, takes: Any, types: Mapping[str, Any]) -> None:
+    """Raise DefinitionError where its functions can't take what they will be given."""
     returns, signature = entry.returns(where), entry.function.signature(where)
     given = [takes, *(types.get(need, EMPTY) for need in entry.needs)]
     _check_arguments(signature, given, ("the input", *entry.needs), where)
@@ -132,7 +155,11 @@ def _step(entry: StepEntry, saga: str, where: str, takes: Any, types: Mapping[st
         _check_undo(entry, f"{saga}.{entry.undo.name}", takes, returns)
     if entry.probe is not None:
         _check_probe(entry, entry.probe, f"{saga}.{entry.probe_name}", takes, returns)
-    result = adapter_of(returns, where)
+
+
+def _step(entry: StepEntry, where: str, adapters: Adapters) -> CompiledStep:
+    signature = entry.function.signature(where)
+    result, schema = adapters.of(entry.returns(where), where)
     definition = StepDefinition(
         name=entry.name,
         title=entry.options.get("title") or titled(entry.name),
@@ -140,7 +167,7 @@ def _step(entry: StepEntry, saga: str, where: str, takes: Any, types: Mapping[st
         compensation=_compensation(entry.undo),
         probe=entry.probe_name,
         optional=tuple(n for at, n in enumerate(entry.needs, 1) if accepts_none(signature.parameter(at))),
-        result_schema=schema_of(result),
+        result_schema=schema,
         **_policies(entry.options),
     )
     binding = StepBinding(
@@ -231,7 +258,7 @@ class _Quiet(GenerateJsonSchema):
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic's own name
 
 
-def schema_of(adapter: TypeAdapter[Any]) -> dict[str, JsonValue] | None:
+def schema_of(adapter: TypeAdapter[Any]) -> Schema:
     """Return the JSON schema, or ``None`` for a type that has none: only its picture is lost."""
     try:
         return adapter.json_schema(schema_generator=_Quiet)

@@ -170,8 +170,8 @@ class SagaDefinition(Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def work_out(self) -> None:
-        """Work out now what every start asks for: of ten thousand steps it takes the loop a sixth of a second."""
-        _ = self.plan, self.digest, self.lane
+        """Work out now what starts ask for: of ten thousand steps it takes the loop a sixth of a second."""
+        _ = self.plan, self.digest, self.lane, self.text
 
     def step(self, name: str) -> StepDefinition | None:
         index = self.graph.index.get(name)
@@ -187,8 +187,9 @@ class SagaDefinition(Frozen):
         """Return the plan with its digest, as it is recorded and exported."""
         return {**self.model_dump(mode="json"), "digest": self.digest}
 
-    def to_json(self) -> bytes:
-        """Return ``to_json_value`` as JSON text, to the byte, in a third of the time."""
+    @cached_property
+    def text(self) -> bytes:
+        """What ``to_json_value`` returns as JSON text, to the byte, in a third of the time."""
         return b'%b,"digest":"%b"}' % (self.model_dump_json().encode()[:-1], self.digest.encode())
 
     @classmethod

@@ -209,7 +209,7 @@ class SagaMapper(Mapper[str]):
     # -- plans ---------------------------------------------------------------------------------------
 
     def encode_definition(self, stream: str, definition: SagaDefinition) -> StoredRow:
-        return stream, 1, DEFINED, self._wrap(definition.to_json())
+        return stream, 1, DEFINED, self._wrap(definition.text)
 
     def decode_definition(self, stored: StoredEvent) -> SagaDefinition:
         """Return the plan of a row, validated, or raise StoredEventError."""

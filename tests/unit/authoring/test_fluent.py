@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import functools
 from datetime import timedelta
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel
+from pydantic_core import core_schema
 
 from saga_es.authoring.attempt import Attempt
 from saga_es.authoring.bindings import bindings_of, name_of
 from saga_es.authoring.decorator import step
 from saga_es.authoring.do import do
+from saga_es.authoring.entries import Adapters
 from saga_es.authoring.fluent import define
 from saga_es.authoring.saga import Saga
 from saga_es.authoring.step import signal
@@ -233,3 +236,48 @@ def test_thousands_of_steps_are_a_matter_of_a_moment():
     for number in range(300):
         saga = saga.step(sum_up, name=f"s{number}", needs=[f"s{number - 1}"] if number else [])
     assert len(bindings_of(saga).steps) == 300
+
+
+class Hotel(BaseModel):
+    rooms: int
+
+
+def test_steps_that_return_one_class_share_what_reads_it():
+    async def book(trip: Trip) -> Hotel:
+        return Hotel(rooms=1)
+
+    saga = define("p", Trip, steps=[do(book, name=f"book_{number}") for number in range(3)])
+    longer = saga.step(book, name="book_more").signal("offer", Hotel)
+
+    bindings = bindings_of(longer)
+    assert {id(bindings.adapter(name)) for name in longer.definition.order} == {
+        id(bindings.adapter("book_0"))
+    }
+    assert [step.result_schema for step in longer.definition.steps] == [Hotel.model_json_schema()] * 4
+    assert len(saga.definition.order) == 3
+
+
+class Unhashable(type):
+    __hash__ = None  # type: ignore[assignment] # what it is about
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+
+class Odd(metaclass=Unhashable):
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> core_schema.CoreSchema:
+        return core_schema.any_schema()
+
+
+def test_a_class_that_can_not_be_hashed_is_read_too():
+    async def book(trip: Trip) -> Odd:
+        return Odd()
+
+    adapters = bindings_of(define("p", Trip, steps=[do(book, name=name) for name in ("one", "two")])).adapter
+    assert adapters("one") is adapters("two")
+
+
+def test_an_annotation_that_is_made_of_others_is_read_by_its_own():
+    adapters = Adapters()
+    assert adapters.of(list[Annotated[int, []]], "p")[0] is not adapters.of(list[Annotated[int, []]], "p")[0]

@@ -1,6 +1,8 @@
 """What is known to come back the same does so, and whatever might not is tried."""
 
 import enum
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -157,6 +159,19 @@ class Tree(BaseModel):
 )  # fmt: skip
 def test_what_has_something_of_its_own_is_not_plain(annotation):
     assert plain_of(TypeAdapter(annotation)) is None
+
+
+def test_what_is_known_of_an_adapter_keeps_it_not_alive():
+    adapter = TypeAdapter(Line)
+    gone = weakref.ref(adapter)
+    assert plain_of(adapter) is plain_of(adapter)
+
+    del adapter
+    gc.collect()
+
+    assert gone() is None
+    for annotation in (str, Stripped, list[Line], Tree):  # perhaps where the other was
+        assert (plain_of(TypeAdapter(annotation)) is None) == (annotation in (Stripped, Tree))
 
 
 @pytest.mark.parametrize(
