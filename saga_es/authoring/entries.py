@@ -92,18 +92,20 @@ Schema: TypeAlias = dict[str, JsonValue] | None
 class Adapters:
     """Reads and writes what a saga's nodes return: made once for each class, however many of them return it."""
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[type, TypeAdapter[Any], Schema]] = {}  # a class may not be hashable
+    def __init__(self, like: Adapters | None = None) -> None:
+        # By id, since a class may not be hashable. In another process, where this was pickled to, it may be another's.
+        self.known: dict[int, tuple[type, TypeAdapter[Any], Schema]] = {} if like is None else {**like.known}
 
     def of(self, annotation: Any, where: str) -> tuple[TypeAdapter[Any], Schema]:
         """Return an annotation's adapter and JSON schema; raises as `adapter_of` does."""
-        if not isinstance(annotation, type):  # made of others, perhaps with things that can't be compared
-            adapter = adapter_of(annotation, where)
-            return adapter, schema_of(adapter)
-        if id(annotation) not in self._known:
-            adapter = adapter_of(annotation, where)
-            self._known[id(annotation)] = annotation, adapter, schema_of(adapter)
-        return self._known[id(annotation)][1:]
+        known = self.known.get(id(annotation))
+        if known is not None and known[0] is annotation:
+            return known[1:]
+        adapter = adapter_of(annotation, where)
+        schema = schema_of(adapter)
+        if isinstance(annotation, type):  # what is made of others is made anew each time it is said
+            self.known[id(annotation)] = annotation, adapter, schema
+        return adapter, schema
 
 
 def compile_entry(

@@ -29,7 +29,7 @@ class Definition(Chain[T]):
     Attributes:
         entries: what was added so far, by name.
         ready: those of them that are checked for good, with all they need.
-        adapters: of all that grew from the same beginning.
+        adapters: of what they return.
     """
 
     header: Header
@@ -77,7 +77,7 @@ class Definition(Chain[T]):
         return _as_grown(growing)
 
     def _growing(self) -> Growing:
-        return Growing(self.header, dict(self.entries), dict(self.ready), self.adapters)
+        return Growing(self.header, dict(self.entries), dict(self.ready), Adapters(self.adapters))
 
     @cached_property
     def _assembly(self) -> Assembly:

@@ -70,10 +70,11 @@ class _Items(Plain):
 
 class _Fields(Plain):
     def __init__(self, kind: type, fields: Mapping[str, Plain]) -> None:
-        self._kind, self._fields = kind, tuple(fields.items())
+        # Not kept alive: what is known of an adapter is, as long as that lives, and a class may know its saga.
+        self._kind, self._fields = ref(kind), tuple(fields.items())
 
     def holds(self, value: object) -> bool:
-        if type(value) is not self._kind:
+        if type(value) is not self._kind():
             return False
         found = cast("dict[str, object]", value.__dict__)
         if len(found) != len(self._fields):
@@ -85,7 +86,7 @@ class _Fields(Plain):
 
 
 _KNOWN: Final[dict[int, tuple[Plain | None, ref[TypeAdapter[Any]]]]] = {}
-"""Of every adapter that lives, by its id: a saga of thousands of steps has as many, and asks for each in its turn."""
+"""As long as the adapter lives, by its id: a saga of thousands of steps may have as many, and asks in turns."""
 
 
 def plain_of(adapter: TypeAdapter[Any]) -> Plain | None:

@@ -63,9 +63,8 @@ def _apply_all(fold: Fold, facts: Iterable[Fact]) -> None:
         said.__dict__ = fields
         handle(fold, event)
         fold.version += 1
-    for index in bits(
-        union(fold.open_actions, fold.open_undos)
-    ):  # made of those deadlines alone that still stand
+    # Instants are made of those deadlines alone that still stand.
+    for index in bits(union(fold.open_actions, fold.open_undos)):
         node = fold.nodes[index]
         deadline = cast("object", node.deadline)
         if isinstance(deadline, str):

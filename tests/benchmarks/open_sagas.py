@@ -120,9 +120,7 @@ async def run(sagas: int, hold: str, settings: Settings, folder: Path) -> Found:
             waiting = [asyncio.create_task(engine.outcome(saga_id)) for saga_id in ids]
             while (held := await asyncio.to_thread(count_held, store, ids)) < sagas:
                 await asyncio.sleep(0.1)
-            while (
-                hold == "step" and in_step.inside < sagas
-            ):  # a dispatch is in the log before its call begins
+            while hold == "step" and in_step.inside < sagas:  # its dispatch is in the log before that
                 await asyncio.sleep(0.01)
             opened, (now, _) = time.perf_counter(), resident()
             if hold == "step":

@@ -158,18 +158,19 @@ def test_what_is_ready_without_room_stays_waiting_until_there_is_some(house: Hou
 
 
 @pytest.mark.promise("field.Settings.max_in_flight", "case.compensation-order")
-def test_compensations_need_room_too_and_get_it(house: House):
+@pytest.mark.parametrize(("most", "of_one"), [(3, 2), (50, 2), (2, 50)])
+def test_compensations_need_room_too_and_get_it(house: House, most: int, of_one: int):
     async def main():
-        inside, most, undone = 0, 0, []
+        inside, met, undone = 0, 0, []
         pair = asyncio.Barrier(2)
 
         async def one(trip: Trip) -> int:
             return 1
 
         async def undo(trip: Trip, result: int | None) -> None:
-            nonlocal inside, most
+            nonlocal inside, met
             inside += 1
-            most = max(most, inside)
+            met = max(met, inside)
             await pair.wait()
             inside -= 1
             undone.append(Attempt.current().step)
@@ -182,8 +183,9 @@ def test_compensations_need_room_too_and_get_it(house: House):
         for name in names:
             saga = saga.step(one, name=name, undo=undo)
         saga = saga.step(bad, needs=[*names])
-        async with house.engine(saga, settings=Settings(max_in_flight=3, max_in_flight_per_saga=2)) as engine:
-            return (await engine.run(saga, MARIA, timeout=SOON)).ending, most, sorted(undone) == sorted(names)
+        settings = Settings(max_in_flight=most, max_in_flight_per_saga=of_one)
+        async with house.engine(saga, settings=settings) as engine:
+            return (await engine.run(saga, MARIA, timeout=SOON)).ending, met, sorted(undone) == sorted(names)
 
     assert drive(main()) == ("compensated", 2, True)
 

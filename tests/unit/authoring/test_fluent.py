@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
+import weakref
 from datetime import timedelta
-from typing import Annotated
 
 import pytest
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from saga_es.authoring.bindings import bindings_of, name_of
 from saga_es.authoring.decorator import step
 from saga_es.authoring.do import do
 from saga_es.authoring.entries import Adapters
-from saga_es.authoring.fluent import define
+from saga_es.authoring.fluent import Definition, define
 from saga_es.authoring.saga import Saga
 from saga_es.authoring.step import signal
 from saga_es.errors import DefinitionError
@@ -278,6 +279,36 @@ def test_a_class_that_can_not_be_hashed_is_read_too():
     assert adapters("one") is adapters("two")
 
 
-def test_an_annotation_that_is_made_of_others_is_read_by_its_own():
+def with_a_class_of_its_own(begun: Definition[Trip]) -> weakref.ref[type[BaseModel]]:
+    class Local(BaseModel):
+        rooms: int
+
+    async def book(trip: Trip) -> Local:
+        return Local(rooms=1)
+
+    longer = begun.step(book)
+    assert bindings_of(longer).adapter("book").validate_python({"rooms": 1}) == Local(rooms=1)
+    return weakref.ref(Local)
+
+
+def test_what_grew_from_a_definition_is_not_kept_by_it():
+    begun = define("p", Trip).step(book_plane)
+    gone = with_a_class_of_its_own(begun)
+
+    gc.collect()
+
+    assert gone() is None
+    assert bindings_of(begun).definition.order == ("book_plane",)
+
+
+def test_what_is_known_of_a_class_is_not_another_s_with_its_id():
     adapters = Adapters()
-    assert adapters.of(list[Annotated[int, []]], "p")[0] is not adapters.of(list[Annotated[int, []]], "p")[0]
+    adapters.of(Hotel, "p")
+    adapters.known[id(Trip)] = adapters.known[
+        id(Hotel)
+    ]  # as by pickling, to a process where the id is Trip's
+
+    adapter, schema = adapters.of(Trip, "p")
+
+    assert adapter.validate_python({"customer": "ann"}) == Trip(customer="ann")
+    assert schema == Trip.model_json_schema()

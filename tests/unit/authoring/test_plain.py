@@ -174,6 +174,29 @@ def test_what_is_known_of_an_adapter_keeps_it_not_alive():
         assert (plain_of(TypeAdapter(annotation)) is None) == (annotation in (Stripped, Tree))
 
 
+def known_by_its_class() -> TypeAdapter[Any]:
+    class Local(BaseModel):
+        rooms: int
+
+        @staticmethod
+        def reader() -> TypeAdapter[Any]:
+            return adapter
+
+    adapter = TypeAdapter(Local)
+    plain = plain_of(adapter)
+    assert plain is not None
+    assert plain.holds(Local(rooms=1))
+    return adapter
+
+
+def test_a_class_that_knows_what_reads_it_is_not_kept_alive():
+    gone = weakref.ref(known_by_its_class())
+
+    gc.collect()
+
+    assert gone() is None
+
+
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [

@@ -157,6 +157,12 @@ def test_its_text_is_its_value_as_json(title, delay, factor, schema):
     assert SagaDefinition.from_json_value(from_json(made.text)) == made
 
 
+def test_what_starts_ask_for_is_worked_out_before():
+    made = plan(act("a"))
+    made.work_out()
+    assert {"plan", "digest", "lane", "text"} <= set(vars(made))
+
+
 def test_the_digest_is_the_same_in_every_process():
     code = (
         "import json, sys; from saga_es.model.definition import SagaDefinition as D; "

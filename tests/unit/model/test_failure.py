@@ -157,12 +157,16 @@ def test_a_timeout_is_a_failure_like_any_other():
     after(ONE, start()).when(bad("a", SLOW)).then(unknown("a", SLOW), turning(SLOW, "a"), undoing("a"))
 
 
-@pytest.mark.parametrize(("timeout", "wait_for"), [("default", 300), (timedelta(seconds=7), 7), (None, None)])
+TIMEOUTS = [("default", 300), (timedelta(seconds=7), 7), (timedelta(seconds=8), 8), (None, None)]
+
+
+@pytest.mark.parametrize(("timeout", "wait_for"), TIMEOUTS)
+@pytest.mark.parametrize(("undo_timeout", "undo_wait_for"), TIMEOUTS)
 @pytest.mark.promise("case.timeout", "event.StepDispatched")
-def test_a_dispatch_says_until_when_it_may_take(timeout, wait_for):
-    timed = plan(act("a", timeout=timeout, undo_timeout=timeout))
+def test_a_dispatch_says_until_when_it_may_take(timeout, wait_for, undo_timeout, undo_wait_for):
+    timed = plan(act("a", timeout=timeout, undo_timeout=undo_timeout))
     saga = given(timed).when(start(t=1)).then(started(timed), dispatched("a", t=1, wait=wait_for))
-    saga.when(bad("a", t=2)).then(unknown("a"), turning(OOPS, "a"), undoing("a", t=2, wait=wait_for))
+    saga.when(bad("a", t=2)).then(unknown("a"), turning(OOPS, "a"), undoing("a", t=2, wait=undo_wait_for))
 
 
 def test_the_engine_s_defaults_fill_what_the_plan_leaves_open():
