@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, Literal, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from saga_es.authoring.bindings import Call, SagaBindings, StepBinding
 from saga_es.authoring.codec import in_words
@@ -68,13 +68,8 @@ def assemble(
         or compile_entry(entry, saga=header.name, takes=header.input, types=types, adapters=adapters)
         for entry in entries
     ]
-    steps: dict[str, StepBinding] = {}
-    signals: dict[str, TypeAdapter[Any]] = {}
-    for node in compiled:
-        if isinstance(node, CompiledStep):
-            steps[node.definition.name] = node.binding
-        else:
-            signals[node.definition.name] = node.payload
+    steps = {it.definition.name: it.binding for it in compiled if isinstance(it, CompiledStep)}
+    signals = {it.definition.name: it.payload for it in compiled if not isinstance(it, CompiledStep)}
     return Assembly(SagaBindings(_plan(header, compiled, schema), takes, steps, signals))
 
 

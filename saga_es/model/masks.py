@@ -23,10 +23,7 @@ def mask_of(numbers: Iterable[int]) -> Mask:
     """Return the mask of these numbers."""
     chunks: list[int] = []
     for number in numbers:
-        place = number >> SHIFT
-        if place >= len(chunks):
-            chunks += [0] * (place + 1 - len(chunks))
-        chunks[place] |= 1 << (number & LOW)
+        _add(chunks, number)
     return _made_of(chunks)
 
 
@@ -43,10 +40,8 @@ def added(mask: Mask, number: int) -> Mask:
         if number < CHUNK:
             return mask | 1 << number
         mask = (mask,)
-    chunks, place = list(mask), number >> SHIFT
-    if place >= len(chunks):
-        chunks += [0] * (place + 1 - len(chunks))
-    chunks[place] |= 1 << (number & LOW)
+    chunks = list(mask)
+    _add(chunks, number)
     return tuple(chunks)
 
 
@@ -110,6 +105,13 @@ def _bits(mask: int, base: int) -> Iterator[int]:
             word ^= low
         mask >>= past
         base += past
+
+
+def _add(chunks: list[int], number: int) -> None:
+    place = number >> SHIFT
+    if place >= len(chunks):
+        chunks += [0] * (place + 1 - len(chunks))
+    chunks[place] |= 1 << (number & LOW)
 
 
 def _chunks(mask: Mask) -> tuple[int, ...]:

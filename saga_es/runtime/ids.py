@@ -5,6 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 CHANCE: Final = 10
@@ -23,13 +24,11 @@ def draw(moment: int) -> bytes:
     What is left of another second (of 1,024 ms) is not used: the machine may have been copied with it meanwhile.
     """
     second = moment >> 10
-    while _drawn:
-        try:
+    with suppress(IndexError):
+        while True:
             of, chance = _drawn.pop()
-        except IndexError:  # another thread has the last
-            break
-        if of == second:
-            return chance
+            if of == second:
+                return chance
     drawn = os.urandom(AT_ONCE * CHANCE)
     first, *others = [drawn[start : start + CHANCE] for start in range(0, len(drawn), CHANCE)]
     _drawn.extend([(second, chance) for chance in others])
