@@ -10,7 +10,7 @@ import pydantic_core
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from saga_es.authoring.fidelity import brief, in_order, is_same
-from saga_es.authoring.plain import plain_of
+from saga_es.authoring.plain import Room, plain_of
 from saga_es.errors import InvalidInput, PayloadTooLarge
 
 OUT_OF_DEPTH: Final = ("depth exceeded", "Circular reference", "recursion limit")
@@ -42,6 +42,13 @@ def _encoded(
     adapter: TypeAdapter[Any], value: object, what: str, max_payload: int, max_depth: int
 ) -> tuple[JsonValue, bool]:
     """Return the JSON, and whether the value is a plain one."""
+    plain = plain_of(adapter)
+    is_plain = plain is not None and plain.holds(value)
+    if is_plain and plain is not None and plain.depth <= max_depth:
+        room = Room(max_payload)
+        copy = plain.copied(value, room)
+        if room.left >= 0:
+            return copy, True
     text = _text_of(adapter, value, what, max_depth)
     if len(text) > max_payload:
         raise PayloadTooLarge(what, size=len(text), limit=max_payload)
@@ -50,8 +57,6 @@ def _encoded(
     except ValueError as error:
         raise _unrecordable(error, what, max_depth) from error
     _check_depth(text, recorded, what, max_depth)
-    plain = plain_of(adapter)
-    is_plain = plain is not None and plain.holds(value)
     # Found by find: `in` tries each for a number first, which takes thrice as long.
     if text.find(NUL) >= 0 or not (is_plain or (text.find(b"NaN") < 0 and text.find(b"Infinity") < 0)):
         _check_storable(recorded, what)  # where the bytes tell to look

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, cast
 from weakref import ref
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 EXACT: Final = 1 << 63
 """Whole numbers beyond this are tried: Python itself may refuse to read as many digits."""
@@ -29,12 +29,39 @@ SCALARS: Final[Mapping[str, type]] = {
 }
 
 
+LONG: Final = 256  # characters: to write a longer text takes less time than to look at each of them
+UTF_8: Final = 4  # bytes of a character at most; an escaped quote or backslash has two
+NUMBER: Final = 24  # bytes of a finite float's shortest form at most, "-1.2345678901234567e-308", and of the other words
+
+
+class Room:
+    """How many more bytes a value's JSON may have; below zero, that is for its text to tell."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class Plain(ABC):
-    """A type's values as its JSON can't change them."""
+    """A type's values as its JSON can't change them.
+
+    Attributes:
+        depth: levels of lists and objects that one has at most.
+    """
+
+    depth: int = 0
 
     @abstractmethod
     def holds(self, value: object) -> bool:
         """Say whether a value is one of them: of these very types in all its parts, whatever made it."""
+
+    @abstractmethod
+    def copied(self, value: Any, room: Room) -> JsonValue:  # Any: of the type, as `holds` has found
+        """Return one of them as its JSON would be read, sharing nothing that can change.
+
+        It takes its bytes, or a few more, from the room; all of it where a text may be one that has no JSON.
+        """
 
 
 class _Scalar(Plain):
@@ -48,18 +75,33 @@ class _Scalar(Plain):
             return math.isfinite(value)
         return not isinstance(value, int) or -EXACT < value < EXACT
 
+    def copied(self, value: Any, room: Room) -> JsonValue:
+        if not isinstance(value, str):
+            room.left -= NUMBER
+        elif len(value) <= LONG and value.isprintable():  # no control character, NUL or half of a pair
+            room.left -= UTF_8 * len(value) + 2
+        else:
+            room.left = -1
+        return cast("JsonValue", value)
+
 
 class _Perhaps(Plain):
     def __init__(self, inner: Plain) -> None:
-        self._inner = inner
+        self._inner, self.depth = inner, inner.depth
 
     def holds(self, value: object) -> bool:
         return value is None or self._inner.holds(value)
 
+    def copied(self, value: Any, room: Room) -> JsonValue:
+        if value is None:
+            room.left -= NUMBER
+            return None
+        return self._inner.copied(value, room)
+
 
 class _Items(Plain):
     def __init__(self, inner: Plain) -> None:
-        self._inner = inner
+        self._inner, self.depth = inner, inner.depth + 1
 
     def holds(self, value: object) -> bool:
         if type(value) is not list:
@@ -67,11 +109,23 @@ class _Items(Plain):
         items = cast("list[object]", value)
         return all(self._inner.holds(item) for item in items)
 
+    def copied(self, value: Any, room: Room) -> JsonValue:
+        items = cast("list[object]", value)
+        room.left -= 2 + len(items)
+        made: list[JsonValue] = []
+        for item in items:
+            if room.left < 0:
+                break
+            made.append(self._inner.copied(item, room))
+        return made
+
 
 class _Fields(Plain):
     def __init__(self, kind: type, fields: Mapping[str, Plain]) -> None:
         # Not kept alive: what is known of an adapter is, as long as that lives, and a class may know its saga.
         self._kind, self._fields = ref(kind), tuple(fields.items())
+        self.depth = 1 + max([inner.depth for inner in fields.values()], default=0)
+        self._around = 2 + sum([UTF_8 * len(name) + 4 for name in fields])
 
     def holds(self, value: object) -> bool:
         if type(value) is not self._kind():
@@ -83,6 +137,14 @@ class _Fields(Plain):
             if name not in found or not inner.holds(found[name]):
                 return False
         return True
+
+    def copied(self, value: Any, room: Room) -> JsonValue:
+        found = cast("dict[str, object]", value.__dict__)
+        room.left -= self._around
+        made: dict[str, JsonValue] = {}
+        for name, inner in self._fields:
+            made[name] = inner.copied(found[name], room)
+        return made
 
 
 _KNOWN: Final[dict[int, tuple[Plain | None, ref[TypeAdapter[Any]]]]] = {}

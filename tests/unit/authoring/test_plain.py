@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,11 +25,12 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import to_json
 
 from saga_es.authoring.codec import decode, encode
 from saga_es.authoring.fidelity import is_same
-from saga_es.authoring.plain import plain_of
-from saga_es.errors import InvalidInput
+from saga_es.authoring.plain import Room, plain_of
+from saga_es.errors import InvalidInput, PayloadTooLarge
 
 LIMITS: dict[str, Any] = {"what": "the result of 'book'", "max_payload": 1_000_000, "max_depth": 8}
 
@@ -263,6 +265,67 @@ def test_what_is_plain_comes_back_the_same(annotation, values, data):
     back = decode(adapter, recorded)
     assert is_same(back, value)
     assert back == adapter.validate_json(adapter.dump_json(value, round_trip=True))
+
+
+@pytest.mark.parametrize(("annotation", "values"), PLAIN, ids=[str(annotation) for annotation, _ in PLAIN])
+@given(data=st.data())
+def test_a_copy_is_what_its_json_says_and_takes_no_less_room(annotation, values, data):
+    adapter, value = TypeAdapter(annotation), data.draw(values)
+    plain = plain_of(adapter)
+    assert plain is not None
+    if not plain.holds(value):
+        return
+    room = Room(10_000_000)
+    copy = plain.copied(value, room)
+    if room.left < 0:
+        return
+    text = adapter.dump_json(value, round_trip=True)
+    assert is_same(copy, pydantic_core.from_json(text))
+    assert to_json(copy) == text
+    assert len(text) <= 10_000_000 - room.left
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\nb", "\ud800", "a" * 257])
+def test_a_text_that_may_have_no_json_is_left_to_its_json(text):
+    plain = plain_of(TypeAdapter(list[str]))
+    assert plain is not None
+    room = Room(1_000_000)
+    plain.copied([text, "and another"], room)
+    assert room.left < 0
+
+
+def test_a_copy_shares_nothing_that_can_change():
+    lines = [Line(article="a")]
+    recorded = encode(TypeAdapter(list[Line]), lines, **LIMITS)
+    lines[0].count = 2
+    lines.append(Line(article="b"))
+    assert recorded == [{"article": "a", "count": 1, "price": None}]
+
+
+@pytest.mark.parametrize("max_payload", range(1, 60))
+def test_a_plain_value_is_refused_by_its_bytes_and_not_by_their_estimate(max_payload):
+    value = Line(article="é" * 3, count=7)
+    size = len(TypeAdapter(Line).dump_json(value))
+    assert 1 < size < 60
+    limits = {**LIMITS, "max_payload": max_payload}
+    if size <= max_payload:
+        assert encode(TypeAdapter(Line), value, **limits) == {"article": "ééé", "count": 7, "price": None}
+        return
+    with pytest.raises(PayloadTooLarge) as refused:
+        encode(TypeAdapter(Line), value, **limits)
+    assert (refused.value.size, refused.value.limit) == (size, max_payload)
+
+
+@pytest.mark.parametrize("max_depth", [1, 2, 3])
+def test_plain_values_have_levels_too(max_depth):
+    value = Order(number="1", is_paid=True, lines=[Line(article="a")])
+    limits = {**LIMITS, "max_depth": max_depth}
+    if max_depth == 3:
+        encode(TypeAdapter(Order), value, **limits)
+        return
+    with pytest.raises(PayloadTooLarge) as refused:
+        encode(TypeAdapter(Order), value, **limits)
+    assert refused.value.unit == "levels"
 
 
 @given(recorded=st.recursive(
