@@ -31,7 +31,9 @@ SCALARS: Final[Mapping[str, type]] = {
 
 LONG: Final = 256  # characters: to write a longer text takes less time than to look at each of them
 UTF_8: Final = 4  # bytes of a character at most; an escaped quote or backslash has two
-NUMBER: Final = 24  # bytes of a finite float's shortest form at most, "-1.2345678901234567e-308", and of the other words
+NUMBER: Final = (
+    24  # bytes of a finite float's shortest form at most, as of -1.2345678901234567e-308, or of a word
+)
 
 
 class Room:

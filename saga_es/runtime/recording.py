@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from saga_es.model.events import RECORDED, Event, Recorded
+from saga_es.model.events import Event
 from saga_es.model.fold import Fold
 from saga_es.model.lifecycle import Ending
 from saga_es.model.standing import ending_of, is_open, parked_of, status_of
@@ -17,10 +17,6 @@ from saga_es.model.summary import SagaSummary
 from saga_es.store.append import Append
 from saga_es.store.port import Store
 from saga_es.store.shards import Shard
-
-# By a name of its own: what is imported from a module that is not compiled, compiled code looks up each time.
-_RECORDED: Final = RECORDED
-_KIND: Final = Recorded
 
 NOBODY: Final[Mapping[str, JsonValue]] = {}
 """What is recorded beside events that nobody answers for but who asked."""
@@ -75,20 +71,8 @@ def make_append(
 
     Where nothing here can run the saga, ``aside`` says why, and the index goes on showing it.
     """
-    version = before.fold.version
-    recorded = [
-        _RECORDED(_KIND, (number, type(event).__name__, at, event, metadata))
-        for number, event in enumerate(events, start=version + 1)
-    ]
+    version, fold = before.fold.version, after.fold
     changed = version == 0 or _differ(before, after)
     summary = summarize(after, started_at=started_at or at, changed_at=at, aside=aside) if changed else None
-    return store.prepare(
-        after.fold.saga_id,
-        expected_version=version,
-        events=recorded,
-        summary=summary,
-        is_open=is_open(after.fold),
-        shard=shard,
-        epoch=epoch,
-        claims=claims,
-    )
+    rows = store.encode(fold.saga_id, version, events, at, metadata)
+    return Append(fold.saga_id, version, rows, summary, is_open(fold), shard, epoch, claims)

@@ -40,7 +40,7 @@ from saga_es.store.index import IndexRow, Wanted, micros, place_after
 from saga_es.store.mapper import Row, SagaMapper
 from saga_es.store.port import Changes
 from saga_es.store.schema import LAST, SCHEMA_VERSION
-from saga_es.store.shards import NOTHING, Beside, Call, Shard
+from saga_es.store.shards import NOTHING, Beside, Call
 from saga_es.store.stream import Stream
 
 PLANS: Final = "\tdefinition/"  # a saga's id is printable, so that no saga's stream can be one of these
@@ -94,6 +94,7 @@ class SagaApplication(Application[str]):
     def __init__(self, env: Mapping[str, str], *, url: str) -> None:
         self._url = url
         super().__init__(dict(env))
+        self.encode: Final = self._map.encode_all
         self._plans: dict[str, SagaDefinition] = {}
         rows: InboxRows | None = getattr(self.recorder, "inbox", None)
         self._inbox = None if rows is None else Inbox(rows, self._reaching)
@@ -158,21 +159,6 @@ class SagaApplication(Application[str]):
         super().close()
 
     # -- writing -------------------------------------------------------------------------------------
-
-    def prepare(
-        self,
-        saga_id: str,
-        *,
-        expected_version: int,
-        events: Sequence[Recorded],
-        summary: SagaSummary | None,
-        is_open: bool,
-        shard: Shard | None = None,
-        epoch: int | None = None,
-        claims: tuple[int, ...] = (),
-    ) -> Append:
-        stored = self._map.encode_all(saga_id, expected_version, events)
-        return Append(saga_id, expected_version, stored, summary, is_open, shard, epoch, claims)
 
     def append(self, batch: Sequence[Append]) -> None:
         events, rows = rows_of(batch)

@@ -92,7 +92,7 @@ class SagaMapper(Mapper[str]):
             if kind.schema_version == 1
         }
         self._is_plain = self.cipher is None and self.compressor is None
-        encoder = Encoder(None if self._is_plain else self._wrap)
+        encoder = Encoder(events, None if self._is_plain else self._wrap)
         self.encode: Final = encoder.encode
         self.encode_all: Final = encoder.encode_all
 

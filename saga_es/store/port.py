@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pydantic import JsonValue
+
 from saga_es.model.definition import SagaDefinition
-from saga_es.model.events import Recorded
+from saga_es.model.events import Event, Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import Page, SagaSummary
 from saga_es.store.append import Append
 from saga_es.store.crew import Crew
+from saga_es.store.encoding import StoredRow
 from saga_es.store.inbox import Inbox
-from saga_es.store.shards import Shard
 from saga_es.store.stream import Stream
 
 
@@ -44,19 +46,19 @@ class Store(Protocol):
         """Who divides the sagas where several engines may share this store; ``None`` where one has it alone."""
         ...
 
-    def prepare(
+    def encode(
         self,
         saga_id: str,
-        *,
-        expected_version: int,
-        events: Sequence[Recorded],
-        summary: SagaSummary | None,
-        is_open: bool,
-        shard: Shard | None = None,
-        epoch: int | None = None,
-        claims: tuple[int, ...] = (),
-    ) -> Append:
-        """Encode events for ``append``; pure, so that it can overlap a commit in flight."""
+        after: int,
+        events: Sequence[Event],
+        at: datetime,
+        metadata: Mapping[str, JsonValue],
+        /,
+    ) -> tuple[StoredRow, ...]:
+        """Return the rows of what was decided at an instant, for an ``Append``; their versions follow ``after``.
+
+        Pure, so that it can overlap a commit in flight.
+        """
         ...
 
     def append(self, batch: Sequence[Append]) -> None:

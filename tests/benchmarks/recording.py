@@ -9,6 +9,7 @@ from saga_es import Saga, SagaEngine, Settings
 from saga_es.store.address import open_store
 from saga_es.store.encoding import StoredRow
 from tests.benchmarks import places
+from tests.support.stores import prepare
 
 
 async def log_of(saga: Saga[Any], given: object, saga_id: str) -> tuple[StoredRow, ...]:
@@ -23,5 +24,5 @@ async def log_on(address: str, saga: Saga[Any], given: object, saga_id: str) -> 
         async with SagaEngine(address, sagas=[saga], settings=Settings()) as engine:
             await engine.run(saga, given, saga_id=saga_id)
         events = store.read(saga_id)
-        append = store.prepare(saga_id, expected_version=0, events=events, summary=None, is_open=False)
+        append = prepare(store, saga_id, expected_version=0, events=events, summary=None, is_open=False)
         return append.events

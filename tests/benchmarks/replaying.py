@@ -21,6 +21,7 @@ from tests.benchmarks.measuring import Figures, Ratio, Run, run_for
 from tests.benchmarks.peers import HandWritten
 from tests.benchmarks.places import Place
 from tests.benchmarks.plans import fan_out, history_of
+from tests.support.stores import prepare
 
 STREAMS = 50
 TRIP, LONG = 3, 300  # steps
@@ -134,7 +135,9 @@ def _ours(
     stack.callback(store.close)
     ids = [new_id() for _ in range(STREAMS)]
     for saga_id in ids:
-        store.append([store.prepare(saga_id, expected_version=0, events=events, summary=None, is_open=False)])
+        store.append(
+            [prepare(store, saga_id, expected_version=0, events=events, summary=None, is_open=False)]
+        )
     turns = itertools.cycle(ids)
 
     def once(way: Way) -> None:

@@ -29,7 +29,6 @@ from typing import NamedTuple
 from saga_es import SagaEngine, Settings
 from saga_es.authoring.bindings import bindings_of
 from saga_es.model.definition import SagaDefinition
-from saga_es.model.events import Recorded
 from saga_es.model.lifecycle import SagaStatus
 from saga_es.model.summary import SagaSummary
 from saga_es.runtime.ownership import Alone, Holds, Ownership
@@ -274,18 +273,9 @@ def prepared(
     before = shape.events if shape.goes_on else 0
     events = history_of(definition)[before : before + shape.events]
     running = SagaSummary(saga_id, definition.name, 1, SagaStatus.RUNNING, None, None, AT, AT)
-    return store.prepare(
-        saga_id,
-        expected_version=before,
-        events=[
-            Recorded(version, type(event).__name__, AT, event, ownership.metadata(shard))
-            for version, event in enumerate(events, start=before + 1)
-        ],
-        summary=None if shape.goes_on else running,
-        is_open=True,
-        shard=shard,
-        epoch=ownership.epoch(shard),
-    )
+    summary = None if shape.goes_on else running
+    rows = store.encode(saga_id, before, events, AT, ownership.metadata(shard))
+    return Append(saga_id, before, rows, summary, is_open=True, shard=shard, epoch=ownership.epoch(shard))
 
 
 # -- printing, and the command --------------------------------------------------------------------------

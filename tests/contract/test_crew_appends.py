@@ -13,7 +13,7 @@ import pytest
 from saga_es.errors import SagaError, VersionConflict
 from saga_es.store.application import SagaApplication
 from saga_es.store.shards import Call, Fenced, Shard
-from tests.support.stores import history, put, summary
+from tests.support.stores import history, prepare, put, summary
 from tests.support.workers import (
     NEW,
     OLD,
@@ -99,8 +99,15 @@ def test_an_epoch_that_is_not_the_shards_is_refused(store, epoch):
 
 
 def test_a_shard_of_a_lane_that_nobody_ever_knew_can_not_be_held(store):
-    append = store.prepare(
-        A, expected_version=0, events=history(1), summary=None, is_open=True, shard=Shard("?", 1), epoch=0
+    append = prepare(
+        store,
+        A,
+        expected_version=0,
+        events=history(1),
+        summary=None,
+        is_open=True,
+        shard=Shard("?", 1),
+        epoch=0,
     )
     with pytest.raises(Fenced):
         store.append([append])
@@ -214,7 +221,7 @@ def test_it_is_told_until_it_is_answered_and_then_never_again(store):
 def test_a_saga_is_told_of_once_for_all_that_one_batch_appends_to_it(store):
     first = next_of(store, A)
     events = history(3)[1:]
-    second = store.prepare(A, expected_version=1, events=events, summary=None, is_open=True, shard=ONE)
+    second = prepare(store, A, expected_version=1, events=events, summary=None, is_open=True, shard=ONE)
     store.append([first, second])
     assert calls_of(store, "ann") == [Call(A, 3)]
 
@@ -240,8 +247,8 @@ def test_calls_that_nobody_is_there_to_be_told_can_be_forgotten(store):
         store.append([next_of(store, saga_id)])
     put(store, C, history(1))
     store.append([next_of(store, C)])  # of no shard
-    unknown = store.prepare(
-        "u", expected_version=0, events=history(1), summary=summary("u"), is_open=True, shard=NOBODYS
+    unknown = prepare(
+        store, "u", expected_version=0, events=history(1), summary=summary("u"), is_open=True, shard=NOBODYS
     )
     store.append([unknown])
     store.crew.release("ann", [ONE])

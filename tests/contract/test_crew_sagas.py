@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_es.store.shards import NO_LANE, Call, Shard, number_of
-from tests.support.stores import ENDED, NOON, history, put
+from tests.support.stores import ENDED, NOON, history, prepare, put
 from tests.support.workers import NEW, OLD, ONE, THREE, TWO, A, B, C, id_in, next_of, shared, store
 
 __all__ = ["shared", "store"]
@@ -80,7 +80,7 @@ def test_lanes_that_no_worker_can_run_can_be_shown_as_parked_whole(store):
         shard = Shard(lane.key, number_of(saga_id))
         events = {"expected_version": 0, "events": history(1)}
         append = next_of(store, saga_id)
-        store.append([store.prepare(saga_id, **events, summary=append.summary, is_open=True, shard=shard)])
+        store.append([prepare(store, saga_id, **events, summary=append.summary, is_open=True, shard=shard)])
     put(store, B, history(2)[1:], is_open=False, **ENDED)
     assert set(store.crew.open_lanes()) == {OLD.key, NEW.key}
     assert store.crew.going_on(OLD.key) == A

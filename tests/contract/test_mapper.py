@@ -19,6 +19,7 @@ from saga_es.model.problem import Problem, ProblemKind
 from saga_es.store.address import environment, open_store
 from saga_es.store.application import SagaApplication
 from saga_es.store.mapper import SagaMapper
+from tests.support.stores import prepare
 
 AT = datetime(2026, 11, 24, 5, 0, 0, 123456, tzinfo=UTC)
 SAID_AT = '"at":"2026-11-24T05:00:00.123456Z"'
@@ -167,16 +168,21 @@ def test_a_log_of_version_1_is_read_through_the_upcasters(old_log, events, start
 def test_versions_stand_side_by_side_in_one_stream(old_log):
     second = opened(old_log, V2)
     events = second.read("trip-42")
-    append = second.prepare(
-        "trip-42", expected_version=3, events=[events[0]._replace(version=4)], summary=None, is_open=True
+    append = prepare(
+        second,
+        "trip-42",
+        expected_version=3,
+        events=[events[0]._replace(version=4)],
+        summary=None,
+        is_open=True,
     )
     second.append([append])
     second.close()
     third = opened(old_log, V3)
     read = third.read("trip-42")
     assert read[3].event == read[0].event
-    again = third.prepare(
-        "trip-42", expected_version=4, events=[read[0]._replace(version=5)], summary=None, is_open=True
+    again = prepare(
+        third, "trip-42", expected_version=4, events=[read[0]._replace(version=5)], summary=None, is_open=True
     )
     third.append([again])
     assert third.read("trip-42", after=4) == (read[0]._replace(version=5),)
@@ -195,7 +201,7 @@ def test_a_newer_schema_than_known_is_an_error(old_log):
     third = opened(old_log, V3)
     (started, *_) = third.read("trip-42")
     for name in ("new", "sound"):
-        third.append([third.prepare(name, expected_version=0, events=[started], summary=None, is_open=True)])
+        third.append([prepare(third, name, expected_version=0, events=[started], summary=None, is_open=True)])
     third.close()
     second = opened(old_log, V2)
     with pytest.raises(StoredEventError) as error:

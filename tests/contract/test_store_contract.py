@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from saga_es.errors import InvalidInput, StoreInUse, VersionConflict
-from tests.support.stores import ENDED, NOON, PLAN, events_of, history, put, summary
+from saga_es.errors import StoreInUse, VersionConflict
+from tests.support.stores import ENDED, NOON, PLAN, events_of, history, prepare, put, summary
 
 # -- appending and reading ---------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ def test_instants_keep_their_microseconds_and_become_utc(store):
 def test_a_batch_is_of_many_sagas(store):
     events = history(6)
     batch = [
-        store.prepare(f"trip-{n}", expected_version=0, events=events[: n + 1], summary=None, is_open=True)
+        prepare(store, f"trip-{n}", expected_version=0, events=events[: n + 1], summary=None, is_open=True)
         for n in range(5)
     ]
     store.append(batch)
@@ -65,10 +65,11 @@ def test_a_batch_is_of_many_sagas(store):
 def test_a_batch_may_go_on_with_a_saga_twice(store):
     events = history(5)
     batch = [
-        store.prepare(
-            "trip-42", expected_version=0, events=events[:2], summary=summary("trip-42"), is_open=True
+        prepare(
+            store, "trip-42", expected_version=0, events=events[:2], summary=summary("trip-42"), is_open=True
         ),
-        store.prepare(
+        prepare(
+            store,
             "trip-42",
             expected_version=2,
             events=events[2:],
@@ -98,17 +99,18 @@ def test_a_taken_version_is_a_conflict_and_nothing_of_the_batch_is_written(store
     put(store, "trip-1", events[:2])
     position = store.position()
     batch = [
-        store.prepare(
-            "trip-0", expected_version=0, events=events[:1], summary=summary("trip-0"), is_open=True
+        prepare(
+            store, "trip-0", expected_version=0, events=events[:1], summary=summary("trip-0"), is_open=True
         ),
-        store.prepare(
+        prepare(
+            store,
             "trip-1",
             expected_version=1,
             events=events[1:3],
             summary=summary("trip-1", **ENDED),
             is_open=False,
         ),
-        store.prepare("trip-2", expected_version=0, events=events[:1], summary=None, is_open=True),
+        prepare(store, "trip-2", expected_version=0, events=events[:1], summary=None, is_open=True),
     ]
     with pytest.raises(VersionConflict) as conflict:
         store.append(batch)
@@ -129,11 +131,11 @@ def test_a_gap_is_a_conflict_too(store):
     events = history(6)
     put(store, "trip-1", events[:2])
     batch = [
-        store.prepare(
-            "trip-0", expected_version=0, events=events[:1], summary=summary("trip-0"), is_open=True
+        prepare(
+            store, "trip-0", expected_version=0, events=events[:1], summary=summary("trip-0"), is_open=True
         ),
-        store.prepare(
-            "trip-1", expected_version=3, events=events[3:], summary=summary("trip-1"), is_open=True
+        prepare(
+            store, "trip-1", expected_version=3, events=events[3:], summary=summary("trip-1"), is_open=True
         ),
     ]
     with pytest.raises(VersionConflict) as conflict:
@@ -145,7 +147,7 @@ def test_a_gap_is_a_conflict_too(store):
         store.append(batch[1:])
     with pytest.raises(VersionConflict):
         store.append(
-            [store.prepare("new", expected_version=1, events=events[1:], summary=None, is_open=True)]
+            [prepare(store, "new", expected_version=1, events=events[1:], summary=None, is_open=True)]
         )
     assert store.read("new") == ()
 
@@ -153,8 +155,8 @@ def test_a_gap_is_a_conflict_too(store):
 def test_a_gap_between_two_appends_of_a_batch_is_a_conflict(store):
     events = history(6)
     batch = [
-        store.prepare("trip-1", expected_version=0, events=events[:2], summary=None, is_open=True),
-        store.prepare("trip-1", expected_version=3, events=events[3:], summary=None, is_open=True),
+        prepare(store, "trip-1", expected_version=0, events=events[:2], summary=None, is_open=True),
+        prepare(store, "trip-1", expected_version=3, events=events[3:], summary=None, is_open=True),
     ]
     with pytest.raises(VersionConflict) as conflict:
         store.append(batch)
@@ -162,20 +164,12 @@ def test_a_gap_between_two_appends_of_a_batch_is_a_conflict(store):
     assert store.read("trip-1") == ()
 
 
-def test_versions_that_do_not_follow_each_other_are_not_prepared(store):
-    events = history(4)
-    with pytest.raises(InvalidInput) as error:
-        store.prepare("trip-1", expected_version=1, events=events[2:], summary=None, is_open=True)
-    assert error.value.what == "the append to 'trip-1'"
-    with pytest.raises(InvalidInput):
-        store.prepare("trip-1", expected_version=0, events=(events[0], events[2]), summary=None, is_open=True)
-
-
 def test_of_two_that_append_at_once_one_is_first(shared_place):
     stores = [shared_place.open(), shared_place.open()]
     put(stores[0], "trip-42", history(1))
     batches = [
-        store.prepare(
+        prepare(
+            store,
             "trip-42",
             expected_version=1,
             events=history(3, at=NOON + timedelta(hours=n))[1:],
@@ -211,11 +205,11 @@ def test_what_was_recorded_is_told_by_its_bytes(store):
     assert store.already_recorded(append)
     other = events[1]._replace(at=NOON + timedelta(days=1))
     assert not store.already_recorded(
-        store.prepare("trip-42", expected_version=1, events=[other], summary=None, is_open=True)
+        prepare(store, "trip-42", expected_version=1, events=[other], summary=None, is_open=True)
     )
-    longer = store.prepare("trip-42", expected_version=0, events=events, summary=None, is_open=True)
+    longer = prepare(store, "trip-42", expected_version=0, events=events, summary=None, is_open=True)
     assert not store.already_recorded(longer)
-    elsewhere = store.prepare("trip-43", expected_version=0, events=events[:3], summary=None, is_open=True)
+    elsewhere = prepare(store, "trip-43", expected_version=0, events=events[:3], summary=None, is_open=True)
     assert not store.already_recorded(elsewhere)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from saga_es.errors import InvalidInput
 from saga_es.model.lifecycle import Ending, SagaStatus
-from tests.support.stores import ENDED, NOON, history, put, summary
+from tests.support.stores import ENDED, NOON, history, prepare, put, summary
 
 
 def sown(store):
@@ -120,7 +120,7 @@ def test_the_index_changes_only_when_told(store):
     events = history(3)
     put(store, "trip-42", events[:1])
     store.append(
-        [store.prepare("trip-42", expected_version=1, events=events[1:2], summary=None, is_open=False)]
+        [prepare(store, "trip-42", expected_version=1, events=events[1:2], summary=None, is_open=False)]
     )
     assert store.summary("trip-42") == summary("trip-42")
     assert list(store.open_sagas()) == ["trip-42"]

@@ -15,7 +15,7 @@ from saga_es.model.state import SagaState, replay
 from saga_es.store.address import open_store
 from saga_es.store.recorders.sqlite import SagaSQLiteRecorder
 from saga_es.store.stream import Stream
-from tests.support.stores import NOON, PLAN, events_of, history, put, summary
+from tests.support.stores import NOON, PLAN, events_of, history, prepare, put, summary
 
 DISPATCHED = StepDispatched(step="book", attempt=1, key="k", deadline=NOON)
 SUCCEEDED = StepSucceeded(step="book", attempt=1, result={"seat": "12A"})
@@ -89,8 +89,8 @@ def test_a_batch_may_be_larger_than_a_statement(store):
 
     store.append(
         [
-            store.prepare(
-                saga_id, expected_version=0, events=history(2), summary=summary(saga_id), is_open=True
+            prepare(
+                store, saga_id, expected_version=0, events=history(2), summary=summary(saga_id), is_open=True
             )
             for saga_id in ids
         ]
@@ -107,7 +107,7 @@ def test_a_batch_with_a_gap_is_not_written_whatever_else_goes_on(store, missing)
     for saga_id in {"trip-1", "trip-2"} - {missing}:
         put(store, saga_id, history(2))
     batch = [
-        store.prepare(saga_id, expected_version=2, events=history(3)[2:], summary=None, is_open=True)
+        prepare(store, saga_id, expected_version=2, events=history(3)[2:], summary=None, is_open=True)
         for saga_id in ("trip-1", "trip-2")
     ]
 
@@ -127,7 +127,7 @@ def test_rows_of_one_batch_keep_their_own_texts(store):
 
     store.append(
         [
-            store.prepare(saga_id, expected_version=0, events=history(1), summary=row, is_open=True)
+            prepare(store, saga_id, expected_version=0, events=history(1), summary=row, is_open=True)
             for saga_id, row in rows.items()
         ]
     )

@@ -17,7 +17,7 @@ from saga_es.store.inbox import ClaimLost, Scope
 from saga_es.store.recorders.postgres_sql import STEPS, Statements
 from tests.integration.engine.world import MARIA, SOON, drive, types, until
 from tests.support.inbox import BOOKED, TRIP, Inbox, inbox, is_set_aside, outcome, working
-from tests.support.stores import Place, history, put, summary
+from tests.support.stores import Place, history, prepare, put, summary
 
 pytestmark = pytest.mark.promise("call.start_in")
 __all__ = ["inbox"]
@@ -162,7 +162,8 @@ def test_an_append_whose_row_was_taken_writes_nothing(inbox: Inbox):
         inbox.house.client(TRIP).start_in(db, TRIP, MARIA, saga_id="trip-42")
     ((number,),) = inbox.ask("SELECT number FROM saga_inbox")
     store = open_store(inbox.house.place.address)
-    claiming = store.prepare(
+    claiming = prepare(
+        store,
         "trip-42",
         expected_version=0,
         events=history(1),
@@ -179,8 +180,8 @@ def test_an_append_whose_row_was_taken_writes_nothing(inbox: Inbox):
     store.append([claiming])
     assert inbox.rows() == []
     assert len(store.read("trip-42")) == 1
-    again = store.prepare(
-        "trip-43", expected_version=0, events=history(1), summary=None, is_open=True, claims=(number,)
+    again = prepare(
+        store, "trip-43", expected_version=0, events=history(1), summary=None, is_open=True, claims=(number,)
     )
     with pytest.raises(ClaimLost):
         store.append([again])

@@ -19,7 +19,7 @@ from saga_es.errors import InvalidInput, StoreUnavailable
 from saga_es.store.address import environment, open_store
 from saga_es.store.application import SagaApplication
 from saga_es.store.recorders.postgres import SagaPostgresFactory
-from tests.support.stores import ENDED, NOON, PLAN, history, put, summary
+from tests.support.stores import ENDED, NOON, PLAN, history, prepare, put, summary
 
 PATIENCE = timedelta(seconds=60)
 
@@ -101,8 +101,13 @@ def test_commits_are_synchronous_whatever_the_default_is(postgres_url: str, by: 
 
 def batch(store: SagaApplication, size: int) -> list:
     return [
-        store.prepare(
-            f"trip-{n}", expected_version=0, events=history(3), summary=summary(f"trip-{n}"), is_open=True
+        prepare(
+            store,
+            f"trip-{n}",
+            expected_version=0,
+            events=history(3),
+            summary=summary(f"trip-{n}"),
+            is_open=True,
         )
         for n in range(size)
     ]
@@ -287,8 +292,8 @@ def test_what_is_not_told_or_not_new_is_not_written(watched: Watched):
         events = history(3)[version - 1 : version]
         store.append(
             [
-                store.prepare(
-                    "trip-42", expected_version=version - 1, events=events, summary=None, is_open=True
+                prepare(
+                    store, "trip-42", expected_version=version - 1, events=events, summary=None, is_open=True
                 )
             ]
         )
@@ -309,7 +314,7 @@ def test_a_row_that_is_not_written_keeps_its_transaction(postgres_url: str):
     with psycopg.connect(postgres_url, autocommit=True) as db:
         before = db.execute("SELECT xmin FROM saga_index").fetchone()
         store.append(
-            [store.prepare("trip-42", expected_version=1, events=history(2)[1:], summary=None, is_open=True)]
+            [prepare(store, "trip-42", expected_version=1, events=history(2)[1:], summary=None, is_open=True)]
         )
         store.set_parked("trip-42", None, at=NOON)
         assert db.execute("SELECT xmin FROM saga_index").fetchone() == before

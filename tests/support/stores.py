@@ -16,7 +16,9 @@ from saga_es.model.events import Recorded, SagaStarted, StepDispatched, StepSucc
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.summary import SagaSummary
 from saga_es.store.address import environment, open_store
+from saga_es.store.append import Append
 from saga_es.store.application import SagaApplication
+from saga_es.store.shards import Shard
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 PLAN = SagaDefinition(
@@ -115,11 +117,33 @@ def summary(saga_id: str, **fields: object) -> SagaSummary:
     return SagaSummary(saga_id=saga_id, **{**values, **fields})
 
 
+def prepare(
+    store: SagaApplication,
+    saga_id: str,
+    *,
+    expected_version: int,
+    events: Sequence[Recorded],
+    summary: SagaSummary | None,
+    is_open: bool,
+    shard: Shard | None = None,
+    epoch: int | None = None,
+    claims: tuple[int, ...] = (),
+) -> Append:
+    """Return an append of recorded events, each decided at an instant of its own, whatever version it says."""
+    rows = [
+        row
+        for place, (_, _, at, event, metadata) in enumerate(events)
+        for row in store.encode(saga_id, expected_version + place, [event], at, metadata)
+    ]
+    return Append(saga_id, expected_version, tuple(rows), summary, is_open, shard, epoch, claims)
+
+
 def put(
     store: SagaApplication, saga_id: str, events: Sequence[Recorded], *, is_open: bool = True, **row: object
 ):
     """Append events, beginning where the first of them says, with an index row."""
-    append = store.prepare(
+    append = prepare(
+        store,
         saga_id,
         expected_version=events[0].version - 1,
         events=events,

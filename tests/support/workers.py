@@ -15,7 +15,7 @@ from saga_es.store.append import Append
 from saga_es.store.application import SagaApplication
 from saga_es.store.crew import Process
 from saga_es.store.shards import Lane, Shard, number_of
-from tests.support.stores import PLAN, Place, history, place_of, summary
+from tests.support.stores import PLAN, Place, history, place_of, prepare, summary
 
 NEWER = SagaDefinition(name="trip", version=2, steps=PLAN.steps, order=PLAN.order)
 OLD, NEW = Lane.of(PLAN), Lane.of(NEWER)
@@ -88,7 +88,8 @@ def next_of(
 ) -> Append:
     """Return an append of a saga's next event."""
     version = len(store.read(saga_id))
-    return store.prepare(
+    return prepare(
+        store,
         saga_id,
         expected_version=version,
         events=history(version + 1)[version:],
