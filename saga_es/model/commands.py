@@ -30,7 +30,7 @@ class Command:
     defaults: Defaults = field(default_factory=Defaults)
 
 
-@dataclass(slots=True, unsafe_hash=True, kw_only=True)
+@dataclass(init=False, slots=True, unsafe_hash=True, kw_only=True)
 class StartSaga(Command):
     """Start a saga, once.
 
@@ -39,7 +39,24 @@ class StartSaga(Command):
     """
 
     input: JsonValue
-    definition: str | None = None
+    definition: str | None
+
+    # Written out, since what a dataclass makes of it is never compiled: one is made for every saga.
+    def __init__(
+        self,
+        *,
+        at: datetime,
+        input: JsonValue,  # noqa: A002 - the field's name
+        definition: str | None = None,
+        room: int = 0,
+        jitter: float = 0.5,
+        defaults: Defaults | None = None,
+    ) -> None:
+        self.at, self.room, self.jitter, self.defaults = at, room, jitter, defaults or Defaults()
+        self.input, self.definition = input, definition
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return reduced(self)
 
 
 @dataclass(slots=True, unsafe_hash=True, kw_only=True)

@@ -15,7 +15,6 @@ from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.errors import EngineClosed, StoreUnavailable, UnknownSaga, VersionConflict
-from saga_es.model.commands import StartSaga
 from saga_es.model.decide import decide_with_state
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
@@ -24,7 +23,7 @@ from saga_es.model.summary import SagaSummary
 from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
-from saga_es.runtime.face import Face, outcome_with
+from saga_es.runtime.face import Face
 from saga_es.runtime.ids import new_saga_id
 from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import LEAVING, READERS, Loader
@@ -32,6 +31,7 @@ from saga_es.runtime.opening import Opening
 from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.recording import make_append
 from saga_es.runtime.registry import Registry
+from saga_es.runtime.results import outcome_with
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
 from saga_es.runtime.threads import DaemonThreads, awaited
@@ -121,15 +121,15 @@ class SagaClient(Face):
         store, loader, patience = self._open
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
-        saga_id, value = self._checked(bindings, input, saga_id)
-        make = partial(StartSaga, input=value, definition=name)
+        start = self._checked(bindings, input, saga_id)
 
         def record() -> None:
-            store.record_definition(bindings.definition)
-            self._append(store, loader, saga_id, make, bindings.definition)
+            store.record_definition(start.definition)
+            self._append(store, loader, start.saga_id, start.make, start.definition)
 
-        await patience.ask(lambda: loader.read(record), f"the start of saga {saga_id!r}", saga_id=saga_id)
-        return saga_id
+        what = f"the start of saga {start.saga_id!r}"
+        await patience.ask(lambda: loader.read(record), what, saga_id=start.saga_id)
+        return start.saga_id
 
     async def outcome(self, saga_id: str, *, timeout: timedelta | None = None) -> Outcome:
         """Wait until an engine has brought a saga to its end, and return how it ended.

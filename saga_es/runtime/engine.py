@@ -11,25 +11,25 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
+from saga_es.authoring.bindings import SagaBindings, bindings_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.errors import EngineClosed, UnknownSaga
-from saga_es.model.commands import StartSaga
-from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
 from saga_es.model.times import LATEST, later
 from saga_es.outcome import Outcome
 from saga_es.runtime.clock import Clock, SystemClock
-from saga_es.runtime.face import Face, outcome_with
+from saga_es.runtime.face import Face
 from saga_es.runtime.ids import new_saga_id
-from saga_es.runtime.live import Ask, Ended, MakeCommand
+from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.observing import CommitObserver
-from saga_es.runtime.patience import MOMENT, Patience, Verdict, within
+from saga_es.runtime.patience import MOMENT, Patience, within
 from saga_es.runtime.registry import Registry
+from saga_es.runtime.results import outcome_with
 from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import held_start, not_begun
+from saga_es.runtime.starts import Start
 from saga_es.runtime.works import Given, Works
 from saga_es.store.crew import WorkerInfo
 from saga_es.store.port import Store
@@ -84,6 +84,7 @@ class SagaEngine(Face):
             settings=self._settings,
             clock=self._clock,
             executor=self._executor,
+            ids=self._ids,
             chance=self._chance,
             observer=self._observer,
         )
@@ -130,32 +131,16 @@ class SagaEngine(Face):
             SagaIdConflict: the id belongs to a saga of another definition or input.
             StoreUnavailable: the store did not answer within ``Settings.store_timeout``.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        started = await self._start(saga, input, saga_id, future, lambda _: future.set_result(None))
-        await future
-        return started
-
-    async def _start(
-        self,
-        saga: Any,
-        input: Any,
-        saga_id: str | None,
-        future: asyncio.Future[R],
-        then: Callable[[str], object],
-    ) -> str:
-        """Ask for a start, and return the saga's id; ``then`` takes it once durable, else ``future`` the error."""
         works = self._running("start")
-        name, version = name_of(saga)
-        bindings = self._registry.find(name, version)
-        definition = bindings.definition
-        if saga_id is None and self._ids is new_saga_id:
-            saga_id = works.id_of_our_own(definition)
-        saga_id, value = self._checked(bindings, input, saga_id)
-        if definition.digest not in works.recorded:
-            await works.ensure_recorded(definition, saga_id)
-        make = partial(StartSaga, input=value, definition=name)
-        self._submit(saga_id, make, future, partial(then, saga_id), definition=definition, bindings=bindings)
-        return saga_id
+        start = works.starts.checked(saga, input, saga_id)
+        if start.definition.digest not in works.recorded:
+            works = await self._once_recorded(start)
+        await works.starts.begin(start)
+        return start.saga_id
+
+    async def _once_recorded(self, start: Start) -> Works:
+        await self._running("start").ensure_recorded(start.definition, start.saga_id)
+        return self._running("start")  # if it was not left meanwhile
 
     @overload
     async def run(
@@ -176,11 +161,11 @@ class SagaEngine(Face):
         """Start a saga and wait for its outcome."""
         if timeout is not None:
             return await self.outcome(await self.start(saga, input, saga_id=saga_id), timeout=timeout)
-        # Nobody is woken between the start and the end.
-        watchers = self._running("run").manager.watchers
-        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        await self._start(saga, input, saga_id, future, lambda started: watchers.watch(started, future))
-        ended = await future
+        works = self._running("run")
+        start = works.starts.checked(saga, input, saga_id)
+        if start.definition.digest not in works.recorded:
+            works = await self._once_recorded(start)
+        ended = await works.starts.run(start)
         return outcome_with(ended.bindings, ended.state)
 
     async def outcome(self, saga_id: str, *, timeout: timedelta | None = None) -> Outcome:
@@ -243,25 +228,8 @@ class SagaEngine(Face):
 
     async def _ask(self, saga_id: str, make: MakeCommand) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._submit(saga_id, make, future, partial(future.set_result, None))
+        self._running("a command").asking.submit(saga_id, make, future, partial(future.set_result, None))
         await future
-
-    def _submit(
-        self,
-        saga_id: str,
-        make: MakeCommand,
-        future: asyncio.Future[R],
-        then: Callable[[], object],
-        *,
-        definition: SagaDefinition | None = None,
-        bindings: SagaBindings | None = None,
-    ) -> None:
-        """Ask for a command; ``then`` is called once what it causes is durable, else ``future`` says why not."""
-        works, patience = self._running("a command"), self._settings.store_timeout
-        end = later(self._clock.now(), patience)
-        late = partial(works.not_recorded, saga_id, patience)
-        done = Verdict(works.timers, future, end, late=late, then=then)
-        works.manager.submit(saga_id, Ask(make, done, definition, bindings))
 
     async def _bindings(self, saga_id: str) -> SagaBindings | None:
         works = self._running("a command")

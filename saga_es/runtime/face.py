@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter
 
 from saga_es.authoring.bindings import SagaBindings
-from saga_es.authoring.codec import decode, encode_given, in_words
+from saga_es.authoring.codec import encode_given
 from saga_es.authoring.step import Signal
-from saga_es.errors import DefinitionError, InvalidInput, UnknownSaga, UnknownSignal, UnknownStep
+from saga_es.errors import InvalidInput, UnknownSaga, UnknownSignal, UnknownStep
 from saga_es.history import History
 from saga_es.model.commands import (
     CancelSaga,
@@ -28,13 +28,10 @@ from saga_es.model.commands import (
 )
 from saga_es.model.keys import check_saga_id
 from saga_es.model.lifecycle import SagaStatus
-from saga_es.model.state import SagaState
 from saga_es.model.summary import Page
-from saga_es.outcome import Outcome, outcome_of
 from saga_es.runtime.live import MakeCommand
 from saga_es.runtime.loading import Loader
 from saga_es.runtime.patience import Patience
-from saga_es.runtime.settings import Settings
 from saga_es.runtime.start_in import StartsIn
 from saga_es.store.port import Store
 
@@ -45,8 +42,6 @@ WORDS: TypeAdapter[object] = TypeAdapter(str)
 
 class Face(StartsIn, ABC):
     """The verbs; ``SagaEngine`` and ``SagaClient`` say how a command gets into the log."""
-
-    _settings: Settings
 
     @abstractmethod
     async def _ask(self, saga_id: str, make: MakeCommand) -> None:
@@ -213,24 +208,6 @@ def read_history(store: Store, loader: Loader, saga_id: str) -> History:
     if not events:
         raise UnknownSaga(saga_id)
     return History.of(saga_id, loader.plan_of(saga_id, events[0]), events)
-
-
-def outcome_with(bindings: SagaBindings | None, state: SagaState) -> Outcome:
-    """Return the outcome, its results decoded by their annotations, or as JSON where no code is at hand."""
-
-    def read(name: str, value: JsonValue) -> object:
-        if bindings is None:
-            return value
-        try:
-            return decode(bindings.adapter(name), value)
-        except ValidationError as error:
-            raise DefinitionError(
-                f"what saga {state.saga_id!r} recorded does not fit the annotation any more: {in_words(error)}. "
-                "Give the changed saga another version, and register the old one beside it",
-                where=f"{bindings.definition.name}.{name}",
-            ) from error
-
-    return outcome_of(state, read)
 
 
 def _status(status: SagaStatus | str) -> SagaStatus:

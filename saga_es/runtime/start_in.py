@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, overload
 
-from pydantic import JsonValue, TypeAdapter
 from pydantic_core import to_json
 
 from saga_es.authoring.bindings import SagaBindings, name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
-from saga_es.model.keys import check_saga_id
 from saga_es.runtime.registry import Registry
+from saga_es.runtime.settings import Settings
+from saga_es.runtime.starts import Start, checked
 from saga_es.store.inbox import HeldStart
 from saga_es.store.port import Store
 from saga_es.store.recorders.user_connections import inbox_table, insert, is_async
@@ -41,16 +40,13 @@ class AsyncConnection(Protocol):
     def __aenter__(self) -> Callable[..., Any]: ...
 
 
-class StartsIn(ABC):
+class StartsIn:
     """What an engine and a client have in common to start sagas with."""
 
     _store_address: str | Mapping[str, str]
     _registry: Registry
+    _settings: Settings
     _ids: Callable[[], str]
-
-    @abstractmethod
-    def _encoded(self, adapter: TypeAdapter[object], value: object, *, what: str) -> JsonValue:
-        """Return a value as what is recorded of it, or raise InvalidInput or PayloadTooLarge."""
 
     @overload
     def start_in(
@@ -118,20 +114,17 @@ class StartsIn(ABC):
         waits, table = is_async(connection), inbox_table(self._store_address)
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
-        saga_id, value = self._checked(bindings, input, saga_id)
-        row = (saga_id, name, bindings.definition.version, to_json(value).decode())
+        start = self._checked(bindings, input, saga_id)
+        row = (start.saga_id, name, start.definition.version, to_json(start.value).decode())
         if waits:
             return _inserted(connection, table, row)
         with _hinted(table):
             insert(connection, table, row)
-        return saga_id
+        return start.saga_id
 
-    def _checked(self, bindings: SagaBindings, value: object, saga_id: str | None) -> tuple[str, JsonValue]:
-        """Return a start's id, made here if there is none, and its input as recorded, or raise what is wrong."""
-        saga_id = check_saga_id(self._ids() if saga_id is None else saga_id)
-        return saga_id, self._encoded(
-            bindings.input, value, what=f"the input of saga {bindings.definition.name!r}"
-        )
+    def _checked(self, bindings: SagaBindings, value: object, saga_id: str | None) -> Start:
+        """Return what is to be begun, its id made here if there is none, or raise what is wrong."""
+        return checked(self._ids() if saga_id is None else saga_id, bindings, value, self._settings)
 
 
 async def _inserted(connection: Any, table: str, row: tuple[str, str, int, str]) -> str:

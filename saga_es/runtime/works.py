@@ -32,6 +32,7 @@ from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.process_wide import ask_for
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
+from saga_es.runtime.starts import Asking, Starts
 from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.writer import Writer
@@ -53,6 +54,7 @@ class Given:
     settings: Settings
     clock: Clock
     executor: Executor | None
+    ids: Callable[[], str]
     chance: Callable[[], float]
     observer: CommitObserver | None
 
@@ -89,6 +91,9 @@ class Works:
             chance=given.chance,
             make_dispatcher=self._make_dispatcher,
         )
+        self.asking = Asking(self.manager, timers, settings.store_timeout, self.not_recorded)
+        self._ids = given.ids
+        self.starts = Starts(self.manager, self.asking, registry, settings, self._new_id)
         self._follower = self._make_follower(given)
         self.recorded: set[str] = set()  # plans, by their digests
         self._inbox = self._make_inbox_reader()
@@ -168,13 +173,14 @@ class Works:
 
     # -- for the engine ------------------------------------------------------------------------------
 
-    def id_of_our_own(self, definition: SagaDefinition) -> str:
-        """Return an id of a saga that this engine can move on by itself, without telling another of it."""
-        saga_id = new_saga_id()
-        for _ in range(DRAWS):
-            if self.ownership.may_begin(Shard.of(definition, saga_id)):
-                break
-            saga_id = new_saga_id()
+    def _new_id(self, definition: SagaDefinition) -> str:
+        """Return an id; one that is made here is of a saga that this engine can move on without telling another."""
+        saga_id = self._ids()
+        if self.ownership.is_shared and self._ids is new_saga_id:
+            for _ in range(DRAWS):
+                if self.ownership.may_begin(Shard.of(definition, saga_id)):
+                    break
+                saga_id = new_saga_id()
         return saga_id
 
     async def ensure_recorded(self, definition: SagaDefinition, saga_id: str) -> None:
