@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import JsonValue
-
-from saga_es.errors import InvalidInput, SagaFailed
+from saga_es.errors import SagaFailed
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.problem import Problem
-from saga_es.model.standing import ending_of, residue_of, results_of, status_of
-from saga_es.model.state import SagaState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +42,3 @@ class Outcome:
         if self.status is not SagaStatus.SUCCEEDED:
             cause = self.cause.in_words() if self.cause else "no cause is recorded"
             raise SagaFailed(self.saga_id, ending=self.ending.value, cause=cause, residue=self.residue)
-
-
-def outcome_of(state: SagaState, decode: Callable[[str, JsonValue], object]) -> Outcome:
-    """Return the outcome that a recorded state tells.
-
-    Args:
-        state: of a saga that has ended.
-        decode: makes a node's recorded result what its annotation says: ``decode(name, recorded)``.
-
-    Raises:
-        InvalidInput: the saga has not ended.
-    """
-    fold = state.fold
-    ending = ending_of(fold)
-    if ending is None:
-        raise InvalidInput(
-            f"the outcome of saga {state.saga_id!r}", problem=f"it has none yet, it is {state.status.value}"
-        )
-    results = {name: decode(name, recorded) for name, recorded in results_of(fold)}
-    return Outcome(fold.saga_id, status_of(fold), ending, results, fold.cause, residue_of(fold))

@@ -91,7 +91,7 @@ def _dispatch_action(decision: Decision, index: int) -> None:
         making.step_dispatched(
             step=name,
             attempt=decision.fold.nodes[index].attempts + 1,
-            key=call_key(decision.fold.saga_id, name, "action", 1),
+            key=decision.fold.saga_id + decision.fold.plan.action_calls[index],
             deadline=decision.deadline(index, "action"),
         )
     )

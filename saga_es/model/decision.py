@@ -21,7 +21,7 @@ class Decision:
         is_touched: the command in hand has begun to change the fold.
     """
 
-    __slots__ = ("at", "command", "definition", "events", "fold", "is_touched", "room")
+    __slots__ = ("_due", "_timeout", "at", "command", "definition", "events", "fold", "is_touched", "room")
     at: datetime
     command: Command
     room: int
@@ -30,12 +30,15 @@ class Decision:
         self.definition = definition
         self.fold: Fold = state.fold.copy()
         self.events: list[Event] = []
+        self._timeout: timedelta | None = None
+        self._due: datetime | None = None
 
     def take(self, command: Command) -> None:
         """Go on with another command, on top of what came of those before."""
         self.command = command
         self.at, self.room = command.at, command.room
         self.is_touched = False
+        self._timeout = None
 
     def take_back(self, state: SagaState, kept: int) -> None:
         """Be as after the first ``kept`` events, which began at ``state``."""
@@ -63,7 +66,13 @@ class Decision:
 
     def deadline(self, index: int, op: Op) -> datetime | None:
         timeout = timeout_policy(self.fold.plan, index, op, self.command.defaults)
-        return None if timeout is None else later(self.at, timeout)
+        if timeout is None:
+            return None
+        if (
+            timeout is not self._timeout
+        ):  # what is dispatched together mostly has as long, and shares its deadline
+            self._timeout, self._due = timeout, later(self.at, timeout)
+        return self._due
 
     def due_after(self, retry: Retry, tried: int) -> datetime:
         return later(self.at, retry.delay_after(tried, self.command.jitter))

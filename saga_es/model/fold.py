@@ -180,7 +180,9 @@ class Fold:
     def put(self, index: int, node: Node) -> None:
         nodes = self.nodes
         if isinstance(nodes, tuple):  # as nearly always
-            self.nodes = (*nodes[:index], node, *nodes[index + 1 :])
+            changed = list(nodes)  # and back, as in a Vector
+            changed[index] = node
+            self.nodes = tuple(changed)
         elif not isinstance(nodes, list):
             self.nodes = nodes.set(index, node)
 

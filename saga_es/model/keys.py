@@ -8,6 +8,11 @@ from saga_es.model.events import Op
 MAX_SAGA_ID = 200
 
 
+def action_call(step: str) -> str:
+    """Return what follows a saga's id in the key of a step's action."""
+    return f"/{step}/action/1"
+
+
 def call_key(saga_id: str, step: str, op: Op, round: int) -> str:  # noqa: A002 - the word of the log
     """Return ``saga_id/step/op/round``, the idempotency key of a call."""
     return f"{saga_id}/{step}/{op}/{round}"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from saga_es.model.graph import Graph
+from saga_es.model.keys import action_call
 from saga_es.model.masks import Mask, has, mask_of
 from saga_es.model.node import Node
 from saga_es.model.vector import Vector, persistent
@@ -28,6 +29,7 @@ class Plan:
         at_rest: every node before anything happened.
         first_steps, first_signals: the nodes that need nothing.
         needs: of each node, what it takes the results of, in that order.
+        action_calls: of each node, what follows a saga's id in its action's key.
         timeouts, undo_timeouts: of the actions and compensations that say how long they may take.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     first_steps: Mask
     first_signals: Mask
     needs: Sequence[Sequence[int]]
+    action_calls: Sequence[str]
     timeouts: Mapping[int, timedelta | None]
     undo_timeouts: Mapping[int, timedelta | None]
 
@@ -64,6 +67,7 @@ class Plan:
             first_steps=mask_of(number for number in first if not has(signals, number)),
             first_signals=mask_of(number for number in first if has(signals, number)),
             needs=tuple([tuple([graph.index[name] for name in node.needs]) for node in definition.nodes]),
+            action_calls=tuple([action_call(name) for name in graph.names]),
             timeouts=_said(graph, ((step.name, step.timeout) for step in definition.steps)),
             undo_timeouts=_said(
                 graph,

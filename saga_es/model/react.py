@@ -69,7 +69,7 @@ def _compensation(fold: Fold, index: int) -> RunAttempt:
 def _attempt(fold: Fold, index: int, op: Op, arguments: tuple[JsonValue, ...], absent: int) -> RunAttempt:
     node, name = fold.nodes[index], fold.plan.names[index]
     round_ = 1 if op == "action" else node.round
-    action_key = call_key(fold.saga_id, name, "action", 1)
+    action_key = fold.saga_id + fold.plan.action_calls[index]
     return RunAttempt(
         saga_id=fold.saga_id,
         step=name,

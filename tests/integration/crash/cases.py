@@ -22,7 +22,7 @@ from saga_es.model.events import (
     StepSucceeded,
 )
 from saga_es.model.state import SagaState
-from saga_es.outcome import outcome_of
+from saga_es.runtime.results import outcome_with
 from saga_es.testing.crash import AFTER_ENTRY, Crash
 from saga_es.testing.invariants import check_history
 from saga_es.testing.ledger import Ledger
@@ -138,7 +138,7 @@ class SagaCase:
         done = {entry.key for entry in self._ledger.entries(self.saga_id)}
         assert done == dispatched(history), (done ^ dispatched(history), shown)
         assert ended == history.state, shown
-        told = outcome_of(history.state, lambda _, recorded: recorded)
+        told = outcome_with(None, history.state)
         assert (outcome.status, outcome.cause, outcome.residue) == (told.status, told.cause, told.residue), (
             shown
         )

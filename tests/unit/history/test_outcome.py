@@ -9,11 +9,11 @@ from saga_es.model.commands import ForceCompensated, SupplyResult
 from saga_es.model.definition import Retry, SignalDefinition
 from saga_es.model.lifecycle import Ending, SagaStatus
 from saga_es.model.problem import ProblemKind
-from saga_es.outcome import outcome_of
+from saga_es.runtime.results import outcome_with
 
 
 def said(play):
-    return outcome_of(play.state, lambda name, recorded: (name, recorded))
+    return outcome_with(None, play.state)
 
 
 @pytest.mark.promise("invariant.15", "field.Outcome.saga_id", "field.Outcome.status", "field.Outcome.ending")
@@ -29,7 +29,7 @@ def test_what_the_outcome_says_equals_what_the_log_says(theatre):
     assert (outcome.cause.kind, outcome.cause.step) == (ProblemKind.REJECTED, "book_hotel")
     assert outcome.residue == failed.residue == ()
     recorded = {r.event.step: r.event.result for r in play.events if r.type == "StepSucceeded"}
-    assert {name: value for name, (_, value) in outcome.results.items()} == recorded
+    assert outcome.results == recorded
     assert list(outcome.results) == ["book_plane", "buy_tickets"]
 
 
@@ -38,9 +38,9 @@ def test_success(theatre):
     assert outcome.ending is Ending.SUCCEEDED
     assert outcome.cause is None
     assert outcome.results == {
-        "book_plane": ("book_plane", 0),
-        "book_hotel": ("book_hotel", []),
-        "buy_tickets": ("buy_tickets", None),
+        "book_plane": 0,
+        "book_hotel": [],
+        "buy_tickets": None,
     }
     outcome.raise_for_failure()
 
@@ -57,7 +57,7 @@ def test_raise_for_failure(theatre):
 def test_signals_stand_among_the_results_and_as_causes(theatre):
     signal = SignalDefinition(name="approval", title="approval", timeout=timedelta(hours=1))
     play = theatre.play(theatre.step("a"), signal).start().signal("approval", {"by": "ann"}).ok("a", 1)
-    assert said(play).results == {"a": ("a", 1), "approval": ("approval", {"by": "ann"})}
+    assert said(play).results == {"a": 1, "approval": {"by": "ann"}}
     late = theatre.play(theatre.step("a"), signal).start().ok("a", 1).wait(timedelta(hours=2)).undone("a")
     outcome = said(late)
     assert (outcome.cause.kind, outcome.cause.step) == (ProblemKind.TIMEOUT, "approval")
@@ -79,7 +79,7 @@ def test_supplied_results_count_and_late_ones_of_unknown_steps_do_not(theatre):
         theatre.step("q", undo=None, needs=("p",), retry=Retry(attempts=1)),
     ]
     play = theatre.play(*nodes).start().ok("p", 1).error("q", "lost").repair(SupplyResult, "q", result=2)
-    assert said(play).results == {"p": ("p", 1), "q": ("q", 2)}
+    assert said(play).results == {"p": 1, "q": 2}
     late = theatre.play(theatre.step("a")).start().error("a", "lost").undone("a").ok("a", 3)
     assert said(late).results == {}
     assert (said(late).ending, said(late).residue) == (Ending.RESIDUE, ("a",))
