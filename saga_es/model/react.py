@@ -52,11 +52,11 @@ def _add_attempts(effects: list[Effect], fold: Fold, held: Handed) -> None:
 def _action(fold: Fold, index: int) -> RunAttempt:
     arguments: list[JsonValue] = [fold.input]
     absent = 0
-    for place, need in enumerate(fold.plan.needs[index], start=1):
+    for need in fold.plan.needs[index]:
         node = fold.nodes[need]
-        arguments.append(node.result)
         if node.status == "skipped":
-            absent |= 1 << place
+            absent |= 1 << len(arguments)
+        arguments.append(node.result)
     return _attempt(fold, index, "action", tuple(arguments), absent)
 
 

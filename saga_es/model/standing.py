@@ -42,8 +42,12 @@ def residue_of(fold: Fold) -> tuple[str, ...]:
 
 def results_of(fold: Fold) -> list[tuple[str, JsonValue]]:
     """Return what is recorded of steps that succeeded, undone since or not, and of signals, by name."""
-    named = zip(fold.plan.names, fold.nodes, strict=True)
-    return [(name, node.result) for name, node in named if node.done or node.status == "received"]
+    names = fold.plan.names
+    return [
+        (names[index], node.result)
+        for index, node in enumerate(fold.nodes)
+        if node.done or node.status == "received"
+    ]
 
 
 def parked_of(fold: Fold) -> str | None:

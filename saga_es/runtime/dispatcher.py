@@ -25,6 +25,9 @@ from saga_es.transport.port import Exchange, Transport
 UNWINDING: Final = timedelta(milliseconds=100)
 """How long a cancelled coroutine has for its ``finally`` before its attempt is reported without waiting for it."""
 
+EXITS: Final[tuple[type[KeyboardInterrupt | SystemExit], ...]] = (KeyboardInterrupt, SystemExit)
+"""Orders to end the process: no answers."""
+
 CANCELLED: Final = Failed(
     Problem(
         kind=ProblemKind.CANCELLED,
@@ -214,7 +217,7 @@ class Dispatcher:
 
         An order to exit passes through no task, and an eager task comes here before it is known: both a turn later.
         """
-        if leg.task is None or isinstance(answer, (KeyboardInterrupt, SystemExit)):
+        if leg.task is None or isinstance(answer, EXITS):
             self._loop.call_soon(self._landed, flight, leg, answer, context=self._context)
             return
         try:
@@ -238,15 +241,19 @@ class Dispatcher:
         leg.is_running = False
         before = self.in_flight
         try:
-            if isinstance(answer, (KeyboardInterrupt, SystemExit)):
+            if isinstance(answer, EXITS):
                 self._silence(flight)
                 self._fatal(answer)
                 return
             if answer is None and not leg.is_cancelled:  # the loop is being closed under us
                 self._silence(flight)
             if not flight.is_silent:
-                ended = self._call_ended if leg is flight else self._probe_ended
-                ended(flight, leg.exchange.failed(answer) if isinstance(answer, BaseException) else answer)
+                if answer is not None and not isinstance(answer, (Succeeded, Failed)):
+                    answer = leg.exchange.failed(answer)
+                if leg is flight:
+                    self._call_ended(flight, answer)
+                else:
+                    self._probe_ended(flight, answer)
         finally:
             self._free(flight)
             if self.in_flight < before:

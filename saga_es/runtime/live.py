@@ -17,7 +17,7 @@ from saga_es.model.standing import is_open
 from saga_es.model.state import SagaState
 from saga_es.runtime.dispatcher import Report
 from saga_es.runtime.timers import Timer
-from saga_es.store.shards import Shard, number_of
+from saga_es.store.shards import Shard
 
 MakeCommand = Callable[..., Command]
 """A command but for the moment: called with ``at``, ``room``, ``jitter`` and ``defaults`` when it is decided."""
@@ -75,20 +75,18 @@ class Live:
         newest: the version that the log was seen to have since the saga was last read, or 0.
         reissued: attempts that were begun before this engine held the saga, and are made again, each by its
             ``attempt_id``.
-        number: of its shard.
-        shard: where its definition is known.
+        shard: where its definition is known, and several engines share the store.
         incompatible: why nothing here can run it, or ``None``.
         is_stale: another engine may have moved it on, and left attempts in flight.
     """
 
     __slots__ = (
-        "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "late", "loading",
-        "newest", "number",
-        "numbers", "reissued", "saga_id", "shard", "started_at", "state", "timer", "timer_due", "waiters",
+        "_is_shared", "asks", "bindings", "busy", "definition", "handed", "incompatible", "is_stale", "late", "loading",
+        "newest", "numbers", "reissued", "saga_id", "shard", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
-    def __init__(self, saga_id: str) -> None:
-        self.saga_id = saga_id
+    def __init__(self, saga_id: str, *, is_shared: bool = True) -> None:
+        self.saga_id, self._is_shared = saga_id, is_shared
         self.state: SagaState | None = None
         self.definition: SagaDefinition | None = None
         self.bindings: SagaBindings | None = None
@@ -101,7 +99,6 @@ class Live:
         self.newest = 0
         self.handed = Handed()
         self.numbers: dict[tuple[Op, int], tuple[int, int]] = {}
-        self.number = number_of(saga_id)
         self.shard: Shard | None = None
         self.reissued: Collection[tuple[str, str, int, int]] = ()
         self.waiters: set[asyncio.Future[Ended]] = set()
@@ -116,7 +113,8 @@ class Live:
     def define(self, definition: SagaDefinition, bindings: SagaBindings | None) -> None:
         """Note what saga this is, and what can run it."""
         self.definition, self.bindings = definition, bindings
-        self.shard = Shard(definition.lane, self.number)
+        if self._is_shared:
+            self.shard = Shard.of(definition, self.saga_id)
 
     def is_reissued(self, attempt: RunAttempt | Report) -> bool:
         return bool(self.reissued) and attempt_id(attempt) in self.reissued

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from saga_es.runtime.live import Live
-from saga_es.store.shards import Shard
+from saga_es.store.shards import Shard, number_of
 
 
 class Lives(dict[str, Live]):
@@ -18,7 +18,8 @@ class Lives(dict[str, Live]):
     def unread_of(self, shards: Collection[Shard]) -> list[Live]:
         """Return the sagas that are being read for the first time, and may turn out to be of these shards."""
         numbers = {shard.number for shard in shards}
-        return [it for it in self.values() if it.definition is None and it.busy and it.number in numbers]
+        unread = [it for it in self.values() if it.definition is None and it.busy]
+        return [it for it in unread if number_of(it.saga_id) in numbers]
 
     def busy_shards(self) -> set[Shard]:
         """Return the shards of which something is in flight, or being recorded."""

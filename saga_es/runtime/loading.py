@@ -135,7 +135,7 @@ class Loader:
             if not isinstance(found, Found):
                 self._set_aside(saga_id, found or UnknownSaga(saga_id))
                 continue
-            live = Live(saga_id)
+            live = Live(saga_id, is_shared=self._store.crew is not None)
             found.give(live)
             if live.set_aside is not None:
                 self._store.set_parked(saga_id, live.set_aside, at=self._clock.now())

@@ -111,7 +111,7 @@ class ProcessManager:
     def live(self, saga_id: str, *, fresh: bool = False) -> Live:
         """Return the saga, loading it unless it is in hand; ``fresh`` takes it for new until a conflict says no."""
         if (found := self._lives.get(saga_id)) is None:
-            found = self._lives[saga_id] = Live(saga_id)
+            found = self._lives[saga_id] = Live(saga_id, is_shared=self._ownership.is_shared)
             if not fresh:
                 self._reload(found)
         return found
@@ -271,7 +271,9 @@ class ProcessManager:
         self._reload(live)
 
     def _answer(self, live: Live, turn: Turn) -> None:
-        for ask, verdict in zip(turn.asks, turn.verdicts, strict=True):
+        verdicts = turn.verdicts
+        for place, ask in enumerate(turn.asks):
+            verdict = verdicts[place]
             if isinstance(ask, Report):  # not before: until it is recorded, its call looks as if it were owed
                 self._effects.hand_back(live, ask)
             if ask.done is not None:

@@ -96,7 +96,7 @@ def data_of(event: Event) -> bytes:
 
 
 def _fields_of(event: Event) -> dict[str, Any]:  # Any: each is what its class says
-    return vars(event)
+    return event.__dict__  # pyright: ignore[reportReturnType] - an instance's; `vars` takes thrice as long
 
 
 def _step_dispatched(fields: dict[str, Any], deadline: datetime | None) -> bytes:
