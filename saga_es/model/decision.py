@@ -68,9 +68,7 @@ class Decision:
         timeout = timeout_policy(self.fold.plan, index, op, self.command.defaults)
         if timeout is None:
             return None
-        if (
-            timeout is not self._timeout
-        ):  # what is dispatched together mostly has as long, and shares its deadline
+        if timeout is not self._timeout:  # what is dispatched together mostly shares its deadline
             self._timeout, self._due = timeout, later(self.at, timeout)
         return self._due
 
