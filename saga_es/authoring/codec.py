@@ -43,8 +43,7 @@ def _encoded(
 ) -> tuple[JsonValue, bool]:
     """Return the JSON, and whether the value is a plain one."""
     plain = plain_of(adapter)
-    is_plain = plain is not None and plain.holds(value)
-    if is_plain and plain is not None and plain.depth <= max_depth:
+    if plain is not None and plain.depth <= max_depth:
         room = Room(max_payload)
         copy = plain.copied(value, room)
         if room.left >= 0:
@@ -57,6 +56,7 @@ def _encoded(
     except ValueError as error:
         raise _unrecordable(error, what, max_depth) from error
     _check_depth(text, recorded, what, max_depth)
+    is_plain = plain is not None and plain.holds(value)
     # Found by find: `in` tries each for a number first, which takes thrice as long.
     if text.find(NUL) >= 0 or not (is_plain or (text.find(b"NaN") < 0 and text.find(b"Infinity") < 0)):
         _check_storable(recorded, what)  # where the bytes tell to look

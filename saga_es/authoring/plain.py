@@ -1,4 +1,4 @@
-"""Annotations whose values surely come back from JSON as they were, so that none has to be tried."""
+"""Annotations whose values surely come back from JSON as they were: none has to be tried, and small ones are copied."""
 
 from __future__ import annotations
 
@@ -28,21 +28,19 @@ SCALARS: Final[Mapping[str, type]] = {
     "none": type(None),
 }
 
-
-LONG: Final = 256  # characters: to write a longer text takes less time than to look at each of them
+SMALL: Final = 4096  # bytes of JSON: of more, text is written and read sooner than copied
+LONG: Final = 128  # characters of a text; the same
 UTF_8: Final = 4  # bytes of a character at most; an escaped quote or backslash has two
-NUMBER: Final = (
-    24  # bytes of a finite float's shortest form at most, as of -1.2345678901234567e-308, or of a word
-)
+NUMBER: Final = 24  # bytes at most, as of -1.2345678901234567e-308; true, false and null have fewer
 
 
 class Room:
-    """How many more bytes a value's JSON may have; below zero, that is for its text to tell."""
+    """How many more bytes a copy's JSON may have; below zero there is none, and the text has to tell."""
 
     __slots__ = ("left",)
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, limit: int) -> None:
+        self.left = min(limit, SMALL)
 
 
 class Plain(ABC):
@@ -59,10 +57,11 @@ class Plain(ABC):
         """Say whether a value is one of them: of these very types in all its parts, whatever made it."""
 
     @abstractmethod
-    def copied(self, value: Any, room: Room) -> JsonValue:  # Any: of the type, as `holds` has found
-        """Return one of them as its JSON would be read, sharing nothing that can change.
+    def copied(self, value: object, room: Room) -> JsonValue:
+        """Return one of them, looked at and read in one pass, as its JSON would be read.
 
-        It takes its bytes, or a few more, from the room; all of it where a text may be one that has no JSON.
+        It takes its bytes, or a few more, from the room: all there is where the value is none of them, or has a text
+        that JSON, or a store, may have no place for.
         """
 
 
@@ -77,8 +76,10 @@ class _Scalar(Plain):
             return math.isfinite(value)
         return not isinstance(value, int) or -EXACT < value < EXACT
 
-    def copied(self, value: Any, room: Room) -> JsonValue:
-        if not isinstance(value, str):
+    def copied(self, value: object, room: Room) -> JsonValue:
+        if not self.holds(value):
+            room.left = -1
+        elif not isinstance(value, str):
             room.left -= NUMBER
         elif len(value) <= LONG and value.isprintable():  # no control character, NUL or half of a pair
             room.left -= UTF_8 * len(value) + 2
@@ -94,11 +95,11 @@ class _Perhaps(Plain):
     def holds(self, value: object) -> bool:
         return value is None or self._inner.holds(value)
 
-    def copied(self, value: Any, room: Room) -> JsonValue:
-        if value is None:
-            room.left -= NUMBER
-            return None
-        return self._inner.copied(value, room)
+    def copied(self, value: object, room: Room) -> JsonValue:
+        if value is not None:
+            return self._inner.copied(value, room)
+        room.left -= NUMBER
+        return None
 
 
 class _Items(Plain):
@@ -111,7 +112,10 @@ class _Items(Plain):
         items = cast("list[object]", value)
         return all(self._inner.holds(item) for item in items)
 
-    def copied(self, value: Any, room: Room) -> JsonValue:
+    def copied(self, value: object, room: Room) -> JsonValue:
+        if type(value) is not list:
+            room.left = -1
+            return None
         items = cast("list[object]", value)
         room.left -= 2 + len(items)
         made: list[JsonValue] = []
@@ -125,7 +129,7 @@ class _Items(Plain):
 class _Fields(Plain):
     def __init__(self, kind: type, fields: Mapping[str, Plain]) -> None:
         # Not kept alive: what is known of an adapter is, as long as that lives, and a class may know its saga.
-        self._kind, self._fields = ref(kind), tuple(fields.items())
+        self._kind, self._fields = ref(kind), dict(fields)
         self.depth = 1 + max([inner.depth for inner in fields.values()], default=0)
         self._around = 2 + sum([UTF_8 * len(name) + 4 for name in fields])
 
@@ -135,17 +139,27 @@ class _Fields(Plain):
         found = cast("dict[str, object]", value.__dict__)
         if len(found) != len(self._fields):
             return False
-        for name, inner in self._fields:  # noqa: SIM110 - a generator costs more than the rest
+        for name, inner in self._fields.items():  # noqa: SIM110 - a generator costs more than the rest
             if name not in found or not inner.holds(found[name]):
                 return False
         return True
 
-    def copied(self, value: Any, room: Room) -> JsonValue:
+    def copied(self, value: object, room: Room) -> JsonValue:
+        if type(value) is not self._kind():
+            room.left = -1
+            return None
         found = cast("dict[str, object]", value.__dict__)
+        if len(found) != len(self._fields):
+            room.left = -1
+            return None
         room.left -= self._around
         made: dict[str, JsonValue] = {}
-        for name, inner in self._fields:
-            made[name] = inner.copied(found[name], room)
+        for name, item in found.items():  # in the order that is written
+            inner = self._fields.get(name)
+            if inner is None or room.left < 0:
+                room.left = -1
+                break
+            made[name] = inner.copied(item, room)
         return made
 
 
@@ -204,7 +218,8 @@ def _model(schema: Mapping[str, Any]) -> Plain | None:
         return None
     fields: dict[str, Plain] = {}
     for name, field in inside["fields"].items():
-        found = _plain(field["schema"]) if field.keys() <= FIELD else None
+        is_bare = field.keys() <= FIELD and name.isprintable()
+        found = _plain(field["schema"]) if is_bare else None
         if found is None:
             return None
         fields[name] = found

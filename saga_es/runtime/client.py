@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from saga_es.authoring.bindings import SagaBindings, bindings_of, name_of
+from saga_es.authoring.bindings import SagaBindings, bindings_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.errors import EngineClosed, StoreUnavailable, UnknownSaga, VersionConflict
@@ -119,9 +119,7 @@ class SagaClient(Face):
             StoreUnavailable: the store does not answer; calling again with the same id is safe.
         """
         store, loader, patience = self._open
-        name, version = name_of(saga)
-        bindings = self._registry.find(name, version)
-        start = self._checked(bindings, input, saga_id)
+        start = self._checked(saga, input, saga_id)
 
         def record() -> None:
             store.record_definition(start.definition)

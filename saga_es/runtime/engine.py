@@ -134,13 +134,13 @@ class SagaEngine(Face):
         works = self._running("start")
         start = works.starts.checked(saga, input, saga_id)
         if start.definition.digest not in works.recorded:
-            works = await self._once_recorded(start)
+            works = await self._once_recorded(works, start)
         await works.starts.begin(start)
         return start.saga_id
 
-    async def _once_recorded(self, start: Start) -> Works:
-        await self._running("start").ensure_recorded(start.definition, start.saga_id)
-        return self._running("start")  # if it was not left meanwhile
+    async def _once_recorded(self, works: Works, start: Start) -> Works:
+        await works.ensure_recorded(start.definition, start.saga_id)
+        return self._running("a start")  # it may have been left meanwhile
 
     @overload
     async def run(
@@ -164,7 +164,7 @@ class SagaEngine(Face):
         works = self._running("run")
         start = works.starts.checked(saga, input, saga_id)
         if start.definition.digest not in works.recorded:
-            works = await self._once_recorded(start)
+            works = await self._once_recorded(works, start)
         ended = await works.starts.run(start)
         return outcome_with(ended.bindings, ended.state)
 

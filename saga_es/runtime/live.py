@@ -85,7 +85,7 @@ class Live:
         "newest", "numbers", "reissued", "saga_id", "shard", "started_at", "state", "timer", "timer_due", "waiters",
     )  # fmt: skip
 
-    def __init__(self, saga_id: str, *, is_shared: bool = True) -> None:
+    def __init__(self, saga_id: str, *, is_shared: bool) -> None:
         self.saga_id, self._is_shared = saga_id, is_shared
         self.state: SagaState | None = None
         self.definition: SagaDefinition | None = None

@@ -27,7 +27,10 @@ class Ownership(Protocol):
         ...
 
     def holds(self, shard: Shard | None, /) -> bool:
-        """Whether a saga of this shard is this engine's to move on; ``None`` where its plan is not known."""
+        """Whether a saga of this shard is this engine's to move on.
+
+        ``None`` where its plan is not known, or the store is one engine's alone.
+        """
         ...
 
     def may_begin(self, shard: Shard | None, /) -> bool:

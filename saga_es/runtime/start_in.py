@@ -9,12 +9,12 @@ from typing import Any, Protocol, TypeVar, overload
 
 from pydantic_core import to_json
 
-from saga_es.authoring.bindings import SagaBindings, name_of
+from saga_es.authoring.bindings import name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.starts import Start, checked
+from saga_es.runtime.starts import Start, start_of
 from saga_es.store.inbox import HeldStart
 from saga_es.store.port import Store
 from saga_es.store.recorders.user_connections import inbox_table, insert, is_async
@@ -112,19 +112,19 @@ class StartsIn:
                 PostgreSQL; nothing was written.
         """
         waits, table = is_async(connection), inbox_table(self._store_address)
-        name, version = name_of(saga)
-        bindings = self._registry.find(name, version)
-        start = self._checked(bindings, input, saga_id)
-        row = (start.saga_id, name, start.definition.version, to_json(start.value).decode())
+        start = self._checked(saga, input, saga_id)
+        row = (start.saga_id, start.definition.name, start.definition.version, to_json(start.value).decode())
         if waits:
             return _inserted(connection, table, row)
         with _hinted(table):
             insert(connection, table, row)
         return start.saga_id
 
-    def _checked(self, bindings: SagaBindings, value: object, saga_id: str | None) -> Start:
+    def _checked(self, saga: object, value: object, saga_id: object) -> Start:
         """Return what is to be begun, its id made here if there is none, or raise what is wrong."""
-        return checked(self._ids() if saga_id is None else saga_id, bindings, value, self._settings)
+        name, version = name_of(saga)
+        bindings = self._registry.find(name, version)
+        return start_of(self._ids() if saga_id is None else saga_id, bindings, value, self._settings)
 
 
 async def _inserted(connection: Any, table: str, row: tuple[str, str, int, str]) -> str:

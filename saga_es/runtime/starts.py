@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -16,13 +16,11 @@ from saga_es.model.commands import StartSaga
 from saga_es.model.defaults import Defaults
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.keys import check_saga_id
-from saga_es.model.times import later
-from saga_es.runtime.live import Ask, Ended, MakeCommand
-from saga_es.runtime.patience import Verdict
-from saga_es.runtime.process_manager import ProcessManager
+from saga_es.runtime.asking import Asking
+from saga_es.runtime.live import Ended
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.timers import Timers
+from saga_es.runtime.watchers import Watchers
 
 R = TypeVar("R")
 
@@ -51,8 +49,9 @@ class Start:
         )
 
 
-def checked(saga_id: str, bindings: SagaBindings, value: object, settings: Settings) -> Start:
+def start_of(saga_id: object, bindings: SagaBindings, value: object, settings: Settings) -> Start:
     """Return what is to be begun, or raise InvalidInput or PayloadTooLarge."""
+    # What a caller gives is an object: compiled code would refuse a str that is none, before anybody can say why.
     return Start(
         check_saga_id(saga_id),
         bindings,
@@ -66,39 +65,6 @@ def checked(saga_id: str, bindings: SagaBindings, value: object, settings: Setti
     )
 
 
-class Asking:
-    """Puts what is asked of sagas to the process manager, each with the time it may take to be recorded.
-
-    Args:
-        not_recorded: makes the error of what took longer.
-    """
-
-    def __init__(
-        self,
-        manager: ProcessManager,
-        timers: Timers,
-        patience: timedelta,
-        not_recorded: Callable[[str, timedelta], Exception],
-    ) -> None:
-        self._manager, self._timers, self._patience = manager, timers, patience
-        self._not_recorded = not_recorded
-
-    def submit(
-        self,
-        saga_id: str,
-        make: MakeCommand,
-        future: asyncio.Future[R],
-        then: Callable[[], object],
-        start: Start | None = None,
-    ) -> None:
-        """Ask for a command; ``then`` is called once what it causes is durable, else ``future`` says why not."""
-        end = later(self._timers.now(), self._patience)
-        late = partial(self._not_recorded, saga_id, self._patience)
-        done = Verdict(self._timers, future, end, late=late, then=then)
-        ask = Ask(make, done) if start is None else Ask(make, done, start.definition, start.bindings)
-        self._manager.submit(saga_id, ask)
-
-
 class Starts:
     """Begins sagas for an engine.
 
@@ -108,32 +74,40 @@ class Starts:
 
     def __init__(
         self,
-        manager: ProcessManager,
         asking: Asking,
+        watchers: Watchers,
         registry: Registry,
         settings: Settings,
-        new_id: Callable[[SagaDefinition], str],
+        new_id: Callable[[SagaDefinition], object],
     ) -> None:
-        self._manager, self._asking = manager, asking
+        self._asking, self._watchers = asking, watchers
         self._registry, self._settings, self._new_id = registry, settings, new_id
 
-    def checked(self, saga: Any, value: object, saga_id: str | None) -> Start:  # Any: whatever a caller gives
-        """Return what is to be begun; raises UnknownDefinition, InvalidInput or PayloadTooLarge."""
+    def checked(self, saga: object, value: object, saga_id: object) -> Start:
+        """Return what is to be begun, its id made if there is none, or raise what is wrong.
+
+        Raises:
+            UnknownDefinition, InvalidInput, PayloadTooLarge: see ``SagaEngine.start``.
+        """
         name, version = name_of(saga)
         bindings = self._registry.find(name, version)
         if saga_id is None:
             saga_id = self._new_id(bindings.definition)
-        return checked(saga_id, bindings, value, self._settings)
+        return start_of(saga_id, bindings, value, self._settings)
 
     def begin(self, start: Start) -> asyncio.Future[None]:
         """Begin a saga whose plan is recorded; the future is done once its start is durable."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asking.submit(start.saga_id, start.make, future, partial(future.set_result, None), start)
+        self._ask(start, future, partial(future.set_result, None))
         return future
 
     def run(self, start: Start) -> asyncio.Future[Ended]:
         """Do the same; the future is done once it has ended, and nobody is woken in between."""
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        watch = partial(self._manager.watchers.watch, start.saga_id, future)
-        self._asking.submit(start.saga_id, start.make, future, watch, start)
+        self._ask(start, future, partial(self._watchers.watch, start.saga_id, future))
         return future
+
+    def _ask(self, start: Start, future: asyncio.Future[R], then: Callable[[], object]) -> None:
+        self._asking.submit(
+            start.saga_id, start.make, future, then, definition=start.definition, bindings=start.bindings
+        )

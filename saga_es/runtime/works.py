@@ -17,6 +17,7 @@ from saga_es.history.remaining import remaining
 from saga_es.model.definition import SagaDefinition
 from saga_es.model.state import SagaState
 from saga_es.model.times import later
+from saga_es.runtime.asking import Asking
 from saga_es.runtime.clock import Clock
 from saga_es.runtime.crew_following import CrewFollower
 from saga_es.runtime.dispatcher import Dispatcher, Report
@@ -32,7 +33,7 @@ from saga_es.runtime.process_manager import ProcessManager
 from saga_es.runtime.process_wide import ask_for
 from saga_es.runtime.registry import Registry
 from saga_es.runtime.settings import Settings
-from saga_es.runtime.starts import Asking, Starts
+from saga_es.runtime.starts import Starts
 from saga_es.runtime.threads import DaemonThreads, ExecutorThreads, Threads, awaited
 from saga_es.runtime.timers import Timers
 from saga_es.runtime.writer import Writer
@@ -93,7 +94,7 @@ class Works:
         )
         self.asking = Asking(self.manager, timers, settings.store_timeout, self.not_recorded)
         self._ids = given.ids
-        self.starts = Starts(self.manager, self.asking, registry, settings, self._new_id)
+        self.starts = Starts(self.asking, self.manager.watchers, registry, settings, self._new_id)
         self._follower = self._make_follower(given)
         self.recorded: set[str] = set()  # plans, by their digests
         self._inbox = self._make_inbox_reader()

@@ -79,6 +79,6 @@ class Encoder:
         return tuple(rows)
 
     def encode(self, saga_id: str, recorded: Recorded) -> StoredRow:
-        """Return the row of an event."""
+        """Return the row of an event, under the name that its class is registered by."""
         version, _, at, event, metadata = recorded
         return self.encode_all(saga_id, version - 1, (event,), at, metadata)[0]

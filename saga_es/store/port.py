@@ -57,7 +57,7 @@ class Store(Protocol):
     ) -> tuple[StoredRow, ...]:
         """Return the rows of what was decided at an instant, for an ``Append``; their versions follow ``after``.
 
-        Pure, so that it can overlap a commit in flight.
+        Without I/O, so that it can overlap a commit in flight.
         """
         ...
 

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from saga_es.errors import StoreInUse, VersionConflict
+from saga_es.model.events import Recorded
+from saga_es.store.append import Append
 from tests.support.stores import ENDED, NOON, PLAN, events_of, history, prepare, put, summary
 
 # -- appending and reading ---------------------------------------------------------------------------
@@ -18,6 +20,19 @@ def test_what_is_appended_is_read_back(store):
     put(store, "trip-42", events)
     assert store.read("trip-42") == events
     assert store.read("trip-43") == ()
+
+
+def test_what_is_decided_together_is_encoded_together(store):
+    events, metadata = [it.event for it in history(5)], {"worker": "ann", "epoch": 3}
+    rows = store.encode("trip-42", 0, events[:2], NOON, {}) + store.encode(
+        "trip-42", 2, events[2:], NOON, metadata
+    )
+    assert [(stream, version) for stream, version, _, _ in rows] == [("trip-42", n) for n in range(1, 6)]
+    store.append([Append("trip-42", 0, rows, None, is_open=True)])
+    assert store.read("trip-42") == tuple(
+        Recorded(n, type(event).__name__, NOON, event, metadata if n > 2 else {})
+        for n, event in enumerate(events, 1)
+    )
 
 
 def test_a_range_of_versions_is_read(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 
@@ -214,6 +215,7 @@ def test_what_is_no_saga_is_no_definition(saga):
         (MARIA, "two\nlines", "saga_id"),
         (MARIA, "tab\t", "saga_id"),
         (MARIA, 7, "saga_id"),
+        (MARIA, uuid.UUID(int=7), "saga_id"),
     ],
 )
 def test_a_bad_input_or_id_is_refused_before_anything_happens(house: House, given, saga_id, what):
@@ -227,6 +229,18 @@ def test_a_bad_input_or_id_is_refused_before_anything_happens(house: House, give
             return refused.value.what, stay.calls, [it.saga_id for it in (await engine.find()).items]
 
     assert drive(main()) == (what, 1, ["fine"])
+
+
+@pytest.mark.parametrize("kind", ["engine", "client"])
+@pytest.mark.parametrize("made", [7, uuid.UUID(int=7), None, "two\nlines"])
+def test_an_id_that_is_made_is_looked_at_too(house: House, kind, made):
+    async def main():
+        async with getattr(house, kind)(Stay(), ids=lambda: made) as face:
+            with pytest.raises(InvalidInput) as refused:
+                await face.start(Stay, MARIA)
+            return refused.value.what, (await face.find()).items
+
+    assert drive(main()) == ("saga_id", ())
 
 
 @pytest.mark.promise("call.start")

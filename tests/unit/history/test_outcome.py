@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from saga_es.errors import InvalidInput, SagaFailed
+from saga_es import define
+from saga_es.authoring.bindings import bindings_of
+from saga_es.errors import DefinitionError, InvalidInput, SagaFailed
 from saga_es.model.commands import ForceCompensated, SupplyResult
 from saga_es.model.definition import Retry, SignalDefinition
 from saga_es.model.lifecycle import Ending, SagaStatus
@@ -31,6 +34,27 @@ def test_what_the_outcome_says_equals_what_the_log_says(theatre):
     recorded = {r.event.step: r.event.result for r in play.events if r.type == "StepSucceeded"}
     assert outcome.results == recorded
     assert list(outcome.results) == ["book_plane", "buy_tickets"]
+
+
+async def book(trip: str) -> Decimal:
+    return Decimal(trip)
+
+
+def booked(theatre, result):
+    bindings = bindings_of(define("trip", str).step(book))
+    return bindings, theatre.play(theatre.step("book")).start().ok("book", result).state
+
+
+def test_results_are_what_the_annotations_say(theatre):
+    assert outcome_with(*booked(theatre, "12.50")).results == {"book": Decimal("12.50")}
+
+
+def test_a_result_that_does_not_fit_its_annotation_any_more(theatre):
+    with pytest.raises(
+        DefinitionError, match=r"does not fit the annotation any more: value: .*another version"
+    ) as caught:
+        outcome_with(*booked(theatre, "a lot"))
+    assert caught.value.where == "trip.book"
 
 
 def test_success(theatre):

@@ -28,6 +28,12 @@ def one_by_one(state: SagaState, *commands: Command) -> tuple[list[object], Saga
 COURSES = {
     "all is well": [start(), ok("plane"), ok("hotel"), ok("car")],
     "the hotel has no rooms": [start(), bad("hotel"), ok("plane"), wake(), ok("plane", op="compensation")],
+    "there is room for one at a time": [
+        start(t=1, room=1),
+        ok("plane", t=20, room=1),
+        ok("hotel", t=300, room=1),
+        ok("car", t=4000),
+    ],
     "it is cancelled": [start(), cancel(), ok("plane"), ok("hotel")],
 }
 
