@@ -79,7 +79,8 @@ class _Scalar(Plain):
     def copied(self, value: object, room: Room) -> JsonValue:
         if not self.holds(value):
             room.left = -1
-        elif not isinstance(value, str):
+            return None
+        if not isinstance(value, str):
             room.left -= NUMBER
         elif len(value) <= LONG and value.isprintable():  # no control character, NUL or half of a pair
             room.left -= UTF_8 * len(value) + 2
