@@ -205,8 +205,8 @@ def test_a_class_that_knows_what_reads_it_is_not_kept_alive():
     [
         (str, Text("a")),
         (int, Colour.RED),
-        (int, object()),
-        (list[int] | None, [object()]),
+        (int, ...),
+        (list[int] | None, [...]),
         (int, True),
         (int, 1 << 63),
         (float, 1),
