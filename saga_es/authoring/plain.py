@@ -134,11 +134,16 @@ class _Fields(Plain):
         self.depth = 1 + max([inner.depth for inner in fields.values()], default=0)
         self._around = 2 + sum([UTF_8 * len(name) + 4 for name in fields])
 
-    def holds(self, value: object) -> bool:
+    def _parts_of(self, value: object) -> dict[str, object] | None:
+        """Return as many as there are fields, or ``None``."""
         if type(value) is not self._kind():
-            return False
+            return None
         found = cast("dict[str, object]", value.__dict__)
-        if len(found) != len(self._fields):
+        return found if len(found) == len(self._fields) else None
+
+    def holds(self, value: object) -> bool:
+        found = self._parts_of(value)
+        if found is None:
             return False
         for name, inner in self._fields.items():  # noqa: SIM110 - a generator costs more than the rest
             if name not in found or not inner.holds(found[name]):
@@ -146,11 +151,8 @@ class _Fields(Plain):
         return True
 
     def copied(self, value: object, room: Room) -> JsonValue:
-        if type(value) is not self._kind():
-            room.left = -1
-            return None
-        found = cast("dict[str, object]", value.__dict__)
-        if len(found) != len(self._fields):
+        found = self._parts_of(value)
+        if found is None:
             room.left = -1
             return None
         room.left -= self._around

@@ -14,7 +14,7 @@ from saga_es.model.masks import Mask, added, bits, has, without
 from saga_es.model.node import Node
 from saga_es.model.plan import Plan
 from saga_es.model.problem import Problem
-from saga_es.model.vector import Vector, persistent
+from saga_es.model.vector import Vector, persistent, replaced
 
 SAGA_MOVES: Final = SAGA_LIFECYCLE.moves
 STEP_MOVES: Final = STEP_LIFECYCLE.moves
@@ -180,9 +180,7 @@ class Fold:
     def put(self, index: int, node: Node) -> None:
         nodes = self.nodes
         if isinstance(nodes, tuple):  # as nearly always
-            changed = list(nodes)  # and back, as in a Vector
-            changed[index] = node
-            self.nodes = tuple(changed)
+            self.nodes = replaced(nodes, index, node)
         elif not isinstance(nodes, list):
             self.nodes = nodes.set(index, node)
 

@@ -10,7 +10,7 @@ MAX_SAGA_ID = 200
 
 def action_call(step: str) -> str:
     """Return what follows a saga's id in the key of a step's action."""
-    return f"/{step}/action/1"
+    return call_key("", step, "action", 1)
 
 
 def call_key(saga_id: str, step: str, op: Op, round: int) -> str:  # noqa: A002 - the word of the log

@@ -46,8 +46,13 @@ def _set(place: tuple[object, ...], height: int, index: int, item: object) -> tu
     slot = index >> height & MASK
     if height:
         item = _set(cast("tuple[object, ...]", place[slot]), height - BITS, index, item)
-    changed = list(place)  # and back: faster than to put slices together
-    changed[slot] = item
+    return replaced(place, slot, item)
+
+
+def replaced(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
+    """Return a copy with another item at ``index``."""
+    changed = list(items)  # and back: faster than to put slices together
+    changed[index] = item
     return tuple(changed)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar, overload
 
 from pydantic_core import to_json
 
-from saga_es.authoring.bindings import name_of
 from saga_es.authoring.fluent import Definition
 from saga_es.authoring.saga import Saga
 from saga_es.runtime.registry import Registry
@@ -121,10 +120,15 @@ class StartsIn:
         return start.saga_id
 
     def _checked(self, saga: object, value: object, saga_id: object) -> Start:
-        """Return what is to be begun, its id made here if there is none, or raise what is wrong."""
-        name, version = name_of(saga)
-        bindings = self._registry.find(name, version)
-        return start_of(self._ids() if saga_id is None else saga_id, bindings, value, self._settings)
+        """Return what is to be begun; see ``start_of``."""
+        return start_of(
+            saga,
+            value,
+            saga_id,
+            registry=self._registry,
+            settings=self._settings,
+            new_id=lambda _: self._ids(),
+        )
 
 
 async def _inserted(connection: Any, table: str, row: tuple[str, str, int, str]) -> str:

@@ -49,9 +49,25 @@ class Start:
         )
 
 
-def start_of(saga_id: object, bindings: SagaBindings, value: object, settings: Settings) -> Start:
-    """Return what is to be begun, or raise InvalidInput or PayloadTooLarge."""
+def start_of(
+    saga: object,
+    value: object,
+    saga_id: object,
+    *,
+    registry: Registry,
+    settings: Settings,
+    new_id: Callable[[SagaDefinition], object],
+) -> Start:
+    """Return what is to be begun, its id made if there is none, or raise what is wrong.
+
+    Raises:
+        UnknownDefinition, InvalidInput, PayloadTooLarge: see ``SagaEngine.start``.
+    """
     # What a caller gives is an object: compiled code would refuse a str that is none, before anybody can say why.
+    name, version = name_of(saga)
+    bindings = registry.find(name, version)
+    if saga_id is None:
+        saga_id = new_id(bindings.definition)
     return Start(
         check_saga_id(saga_id),
         bindings,
@@ -84,16 +100,10 @@ class Starts:
         self._registry, self._settings, self._new_id = registry, settings, new_id
 
     def checked(self, saga: object, value: object, saga_id: object) -> Start:
-        """Return what is to be begun, its id made if there is none, or raise what is wrong.
-
-        Raises:
-            UnknownDefinition, InvalidInput, PayloadTooLarge: see ``SagaEngine.start``.
-        """
-        name, version = name_of(saga)
-        bindings = self._registry.find(name, version)
-        if saga_id is None:
-            saga_id = self._new_id(bindings.definition)
-        return start_of(saga_id, bindings, value, self._settings)
+        """Return what is to be begun; see ``start_of``."""
+        return start_of(
+            saga, value, saga_id, registry=self._registry, settings=self._settings, new_id=self._new_id
+        )
 
     def begin(self, start: Start) -> asyncio.Future[None]:
         """Begin a saga whose plan is recorded; the future is done once its start is durable."""
